@@ -1,0 +1,483 @@
+"""softmax：从分数到概率 | Softmax: from scores to probabilities
+
+第 4 章 4.1 到 4.4 节的参考实现。从上往下读，每个例子都会运行。
+Reference for chapter 4, sections 4.1 to 4.4. Read from the top; examples run.
+
+    x   n 个分数，-inf 表示不参与 | n scores, -inf for one that is left out
+    m   最大的分数 max(x) | the largest score
+    e   指数项 exp(x_i - m)，不超过 1 | the exponentials, at most 1
+    p   概率分布：各项不小于 0，和为 1 | a distribution: entries >= 0, sum 1
+    T   温度 | temperature
+"""
+
+import math
+
+
+# 4.1 softmax 是什么 | What softmax is ---------------------------------------
+
+def hardmax(x: list[float]) -> list[float]:
+    """硬最大值：最大的分数得 1，其余得 0。
+    Hard max: the largest score gets 1, the others get 0.
+
+        hardmax(x)_i = 1 if i is the first index of max(x), else 0
+
+    有并列时取第一个：
+    Of several largest scores the first is taken:
+
+    >>> hardmax([3.0, 1.0, 3.0])
+    [1.0, 0.0, 0.0]
+
+    分数稍微变动，结果通常不变，所以梯度几乎处处为零，学不到东西：
+    When a score moves a little, the result mostly stays as it was, so the
+    gradient is zero almost everywhere and there is nothing to learn from:
+
+    >>> hardmax([1.0, 2.0, 3.0]) == hardmax([1.0, 2.9, 3.0])
+    True
+
+    - 来源 Source: Goodfellow, Bengio & Courville 2016, §6.2.2.3
+    - 等价 Same as: onnx Hardmax(axis=-1)
+    - 需要 Needs: 无 nothing
+    """
+    if not x:
+        raise ValueError("hardmax needs at least one score, got []")
+    if any(x_i != x_i for x_i in x):  # only nan differs from itself
+        raise ValueError("hardmax needs scores that are numbers, got nan")
+    best = x.index(max(x))
+    return [1.0 if i == best else 0.0 for i in range(len(x))]
+
+
+# 4.2 计算过程 | The computation ---------------------------------------------
+
+def softmax_naive(x: list[float]) -> list[float]:
+    """照公式直接写的 softmax，分数一大就失败；失败正是这一课。
+    Softmax just as the formula reads; large scores break it, which is the
+    lesson here.
+
+        softmax(x)_i = exp(x_i) / Σ_j exp(x_j)
+
+    >>> [round(p_i, 4) for p_i in softmax_naive([1.0, 2.0, 3.0])]
+    [0.09, 0.2447, 0.6652]
+
+    分数超过 709.78，exp 就会上溢；NumPy 这时只警告，结果是 nan：
+    Above 709.78 exp overflows; NumPy only warns here, and its result is nan:
+
+    >>> softmax_naive([1000.0])  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    OverflowError
+
+    在 -1000，指数项全部下溢为 0，于是 0 除以 0：
+    At -1000 every exponential underflows to 0, and 0 is divided by 0:
+
+    >>> softmax_naive([-1000.0])  # doctest: +IGNORE_EXCEPTION_DETAIL
+    Traceback (most recent call last):
+    ZeroDivisionError
+
+    两者之间还有一段，它不报错，却算错了（应为 0.7311）：
+    Between the two lies a stretch of wrong answers without an error (0.7311
+    would be right):
+
+    >>> round(softmax_naive([-744.0, -745.0])[0], 4) == 0.7311
+    False
+
+    - 来源 Source: Blanchard, Higham & Higham 2021, Eq. (1.2)
+    - 等价 Same as: numpy.exp(x) / numpy.exp(x).sum()
+    - 需要 Needs: math
+    """
+    e = [math.exp(x_i) for x_i in x]
+    total = sum(e)
+    return [e_i / total for e_i in e]
+
+
+def softmax_stable(x: list[float]) -> list[float]:
+    """数值稳定的 softmax：先减去最大值，再取指数。
+    Stable softmax: subtract the maximum, then exponentiate.
+
+        softmax(x)_i = exp(x_i - m) / Σ_j exp(x_j - m),    m = max(x)
+
+    分子和分母同除以 exp(m)，商不变；最大的指数项成为 exp(0) = 1：
+    Top and bottom are both divided by exp(m), which leaves the quotient as it
+    was; the largest exponential becomes exp(0) = 1:
+
+    >>> [round(p_i, 4) for p_i in softmax_stable([1000.0, 1001.0, 1002.0])]
+    [0.09, 0.2447, 0.6652]
+    >>> softmax_stable([1000.0, 1001.0]) == softmax_stable([0.0, 1.0])
+    True
+
+    差距很大时它会饱和（本章称“极端化”），输家恰好是 0：
+    Where gaps are large it saturates ("extremization" in the chapter), and
+    the losers are exactly 0:
+
+    >>> softmax_stable([1000.0, 1.0, 1.0])
+    [1.0, 0.0, 0.0]
+
+    每个概率只错在末几位；比最大值低得越多，错的位数越多。
+    Only the last few digits of each probability are off, more of them the
+    further its score lies below the maximum.
+
+    最大值必须有限；-inf 不参与，概率恰好是 0：
+    The maximum must be finite; -inf is left out, with a probability of 0:
+
+    >>> softmax_stable([7.0, 7.0, -math.inf])
+    [0.5, 0.5, 0.0]
+    >>> softmax_stable([1.0, math.inf])
+    Traceback (most recent call last):
+    ValueError: softmax_stable needs a finite maximum, got inf
+
+    - 来源 Source: Blanchard, Higham & Higham 2021, §4
+    - 等价 Same as: scipy.special.softmax(x); torch.softmax(x, dim=-1)
+    - 需要 Needs: math
+    """
+    if not x:
+        raise ValueError("softmax_stable needs at least one score, got []")
+    m = max(x)
+    e = [math.exp(x_i - m) for x_i in x]
+    total = math.fsum(e)
+    if not total >= 1.0:  # the largest is exp(0) = 1, unless nan got in
+        bad = m if math.isinf(m) else math.nan
+        raise ValueError(f"softmax_stable needs a finite maximum, got {bad}")
+    return [e_i / total for e_i in e]
+
+
+# 4.4 温度 | Temperature -----------------------------------------------------
+
+def softmax_with_temperature(
+    x: list[float], temperature: float
+) -> list[float]:
+    """带温度的 softmax：T 小则尖锐，T 大则平坦。
+    Softmax with temperature: a small T makes it sharp, a large T flat.
+
+        softmax(x / T)_i = exp((x_i - m) / T) / Σ_j exp((x_j - m) / T)
+
+    >>> for T in [0.1, 1.0, 10.0]:
+    ...     print([round(p_i, 4) for p_i in
+    ...            softmax_with_temperature([1.0, 2.0, 3.0], T)])
+    [0.0, 0.0, 1.0]
+    [0.09, 0.2447, 0.6652]
+    [0.3006, 0.3322, 0.3672]
+
+    先减最大值再除以 T，所以 T 极小也不会上溢；T 趋近 0 时，并列的最大值平分：
+    The maximum goes first and only then T divides, so a tiny T does not
+    overflow; as T approaches 0, equal maxima share:
+
+    >>> softmax_with_temperature([1.0, 3.0, 3.0], 1e-308)
+    [0.0, 0.5, 0.5]
+
+    T 不能是 0；想要那个极限，用 hardmax：
+    T cannot be 0; for that limit there is hardmax:
+
+    >>> softmax_with_temperature([1.0, 2.0], 0.0)
+    Traceback (most recent call last):
+    ValueError: softmax_with_temperature needs T > 0, got 0.0; try hardmax
+
+    - 来源 Source: Hinton, Vinyals & Dean 2015, §2, Eq. (1)
+    - 等价 Same as: torch.softmax(x / T, dim=-1)
+    - 需要 Needs: math, softmax_stable
+    """
+    if temperature == 0.0:
+        raise ValueError(
+            "softmax_with_temperature needs T > 0, got 0.0; try hardmax"
+        )
+    if not 0.0 < temperature < math.inf:
+        raise ValueError(
+            f"softmax_with_temperature needs 0 < T < inf, got {temperature}"
+        )
+    m = max(x, default=0.0)
+    return softmax_stable([(x_i - m) / temperature for x_i in x])
+
+
+def entropy(p: list[float]) -> float:
+    """熵：分布有多平坦，单位是 nat；最尖锐为 0，最平坦为 log(n)。
+    Entropy: how flat p is, in nats; 0 at its sharpest, log(n) at its flattest.
+
+        entropy(p) = -Σ_i p_i log(p_i),    0 log 0 = 0
+
+    >>> entropy([0.0, 1.0, 0.0])
+    0.0
+
+    exp(entropy) 是困惑度：好比在几个选项中随机挑一个：
+    exp(entropy) is the perplexity: as good as a random pick among so many:
+
+    >>> round(math.exp(entropy([0.25, 0.25, 0.25, 0.25])), 9)
+    4.0
+
+    p 必须是概率分布，分数要先经过 softmax：
+    p has to be a distribution; scores go through softmax first:
+
+    >>> entropy([1.0, 2.0, 3.0])
+    Traceback (most recent call last):
+    ValueError: entropy needs a sum of 1, got 6.0
+
+    - 来源 Source: Goodfellow, Bengio & Courville 2016, §3.13
+    - 等价 Same as: scipy.stats.entropy(p)
+    - 需要 Needs: math
+    """
+    if any(p_i < 0.0 for p_i in p):
+        raise ValueError(f"entropy needs entries >= 0, got {min(p)}")
+    if not abs(math.fsum(p) - 1.0) <= 1e-9:
+        raise ValueError(f"entropy needs a sum of 1, got {math.fsum(p)}")
+    return 0.0 - math.fsum(p_i * math.log(p_i) for p_i in p if p_i > 0.0)
+
+
+# 本章之外：对数与梯度 | Beyond the chapter: logs and gradients ---------------
+
+def logsumexp(x: list[float]) -> float:
+    """指数和的对数：max 的平滑版本。
+    The log of the sum of exponentials: a smooth version of max.
+
+        logsumexp(x) = log(Σ_i exp(x_i)) = m + log1p(Σ_others exp(x_i - m))
+
+    最大的指数项恰好是 1；把它留给 log1p，小的就不会被 1 吞没：
+    The largest exponential is exactly 1; leaving it to log1p, the small ones
+    are not swallowed by that 1:
+
+    >>> f"{logsumexp([0.0, -40.0]):.3e}"
+    '4.248e-18'
+    >>> math.log(math.exp(0.0) + math.exp(-40.0))
+    0.0
+
+    分数都加 c，结果也加 c；softmax 则不变：
+    Add c to every score and the result grows by c; softmax stays the same:
+
+    >>> logsumexp([1000.0, 1000.0]) == 1000.0 + math.log(2.0)
+    True
+
+    误差在 m 与结果中较大者的末几位；空列表和 -inf 得 -inf：
+    The error is in the last digits of m or of the result, whichever is
+    larger; an empty list and -inf give -inf:
+
+    >>> logsumexp([]), logsumexp([-math.inf])
+    (-inf, -inf)
+
+    - 来源 Source: Blanchard, Higham & Higham 2021, Algorithm 4.1
+    - 等价 Same as: scipy.special.logsumexp(x); torch.logsumexp(x, dim=-1)
+    - 需要 Needs: math
+    """
+    if not x:
+        return -math.inf
+    m = max(x)
+    e = [1.0 if x_i == m else math.exp(x_i - m) for x_i in x]
+    others = math.fsum(e + [-1.0])
+    if others != others:
+        raise ValueError("logsumexp needs scores that are numbers, got nan")
+    return m + math.log1p(others)
+
+
+def softmax_jacobian(x: list[float]) -> list[list[float]]:
+    """雅可比矩阵：分数 j 每增加一点，概率 i 变化多少。
+    The Jacobian: how much probability i changes as score j grows a little.
+
+        J_ij = ∂p_i / ∂x_j = p_i (δ_ij - p_j),    n × n,    δ_ij = 1 if i = j
+
+    对角线外也不为零：一个分数上升，其他概率都会下降，各行之和为 0：
+    It is not zero off the diagonal: when one score rises, all the other
+    probabilities fall, and each row sums to 0:
+
+    >>> for row in softmax_jacobian([1.0, 2.0, 3.0]):
+    ...     print([round(J_ij, 4) for J_ij in row])
+    [0.0819, -0.022, -0.0599]
+    [-0.022, 0.1848, -0.1628]
+    [-0.0599, -0.1628, 0.2227]
+
+    用差商再算一遍最后一行，就是梯度检验：
+    The last row once more, as a difference quotient: this is a gradient check:
+
+    >>> h = 1e-5
+    >>> above = softmax_stable([1.0, 2.0, 3.0 + h])
+    >>> below = softmax_stable([1.0, 2.0, 3.0 - h])
+    >>> [round((a - b) / (2 * h), 4) for a, b in zip(above, below)]
+    [-0.0599, -0.1628, 0.2227]
+
+    饱和之后梯度消失，softmax 也学不动了：
+    Once saturated, the gradient is gone, and softmax too stops learning:
+
+    >>> softmax_jacobian([1000.0, 1.0])[0][0]
+    0.0
+
+    - 来源 Source: Martins & Astudillo 2016, Eq. (8)
+    - 等价 Same as: jax.jacobian(jax.nn.softmax)(x)
+    - 需要 Needs: math, softmax_stable
+    """
+    p = softmax_stable(x)
+    return [
+        [p_i * ((i == j) - p_j) for j, p_j in enumerate(p)]
+        for i, p_i in enumerate(p)
+    ]
+
+
+def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
+    """反向传播：由损失对 p 的梯度，得到对 x 的梯度。
+    The backward pass: from the gradient at p to the gradient at x.
+
+        grad_x_i = p_i (grad_p_i - Σ_j p_j grad_p_j)
+
+    这就是雅可比矩阵乘 grad_p，但不必构造矩阵，只需 O(n)：
+    This is the Jacobian times grad_p, in O(n), with no matrix being built:
+
+    >>> softmax_backward([0.5, 0.5], [1.0, 0.0])
+    [0.25, -0.25]
+
+    grad_p 各项相同时梯度为 0：概率之和恒为 1，不能一起上升：
+    Where all of grad_p is the same the gradient is 0: probabilities always
+    sum to 1 and cannot rise together:
+
+    >>> softmax_backward([0.25, 0.75], [8.0, 8.0])
+    [0.0, 0.0]
+    >>> softmax_backward([0.25, 0.75], [8.0])
+    Traceback (most recent call last):
+    ValueError: softmax_backward needs two lists of one length, got 2 and 1
+
+    - 来源 Source: Martins & Astudillo 2016, Eq. (13)
+    - 等价 Same as: jax.vjp(jax.nn.softmax, x)[1](grad_p)
+    - 需要 Needs: math
+    """
+    if len(p) != len(grad_p):
+        raise ValueError(
+            "softmax_backward needs two lists of one length, "
+            f"got {len(p)} and {len(grad_p)}"
+        )
+    mean = math.fsum(p_i * g_i for p_i, g_i in zip(p, grad_p))
+    if not math.isfinite(mean):
+        raise ValueError(f"softmax_backward needs finite numbers, got {mean}")
+    return [p_i * (g_i - mean) for p_i, g_i in zip(p, grad_p)]
+
+
+# 画出来看 | Pictures --------------------------------------------------------
+
+def bar_chart(p: list[float], width: int = 30) -> str:
+    """把概率画成横条，一行一个；概率 1 的长度是 width。
+    Probabilities as bars, one a line; a probability of 1 is width long.
+
+    >>> print(bar_chart([0.25, 0.75, 0.0], width=8))
+    0.2500 ██
+    0.7500 ██████
+    0.0000
+
+    - 需要 Needs: 无 nothing
+    """
+    if width < 1:
+        raise ValueError(f"bar_chart needs width >= 1, got {width}")
+    lines = []
+    for p_i in p:
+        if not 0.0 <= p_i <= 1.0:
+            raise ValueError(f"bar_chart needs 0 <= p <= 1, got {p_i}")
+        lines.append(f"{p_i:.4f} {'█' * int(p_i * width + 0.5)}".rstrip())
+    return "\n".join(lines)
+
+
+def softmax_steps(x: list[float], temperature: float = 1.0) -> str:
+    """把计算过程列成表，像手算那样：x、减去 m 除以 T、取指数、p、横条。
+    The calculation as a table, as by hand: x, minus m over T, exp, p, bar.
+
+    >>> print(softmax_steps([1.0, 2.0, 3.0]))
+             x  (x - m) / T      exp   p
+             1           -2   0.1353   0.0900 ███
+             2           -1   0.3679   0.2447 ███████
+             3            0   1.0000   0.6652 ████████████████████
+           sum                1.5032   1.0000
+
+    - 需要 Needs: math, softmax_stable, softmax_with_temperature, bar_chart
+    """
+    p = softmax_with_temperature(x, temperature)
+    m = max(x)
+    shifted = [(x_i - m) / temperature for x_i in x]
+    e = [math.exp(s_i) for s_i in shifted]
+    lines = [f"{'x':>10} {'(x - m) / T':>12} {'exp':>8}   p"]
+    for x_i, s_i, e_i, bar in zip(x, shifted, e, bar_chart(p).split("\n")):
+        lines.append(f"{x_i:10g} {s_i:12g} {e_i:8.4f}   {bar}")
+    lines.append(f"{'sum':>10} {math.fsum(e):21.4f}   {math.fsum(p):.4f}")
+    return "\n".join(lines)
+
+
+def for_console(text: str, encoding: str) -> str:
+    """把文本改成该编码的终端能显示的样子：横条换成 #，编不了的行略去。
+    Text as a console of this encoding can show it: bars become #, and lines
+    that it cannot encode are left out.
+
+    >>> print(for_console("概率\\nprobability\\n████ ▓▓▒▒░░", "ascii"))
+    probability
+    #### ++--..
+
+    - 需要 Needs: 无 nothing
+    """
+    shades = "█▓▒░"
+    if shades.encode(encoding, "ignore").decode(encoding) != shades:
+        text = text.translate(str.maketrans(shades, "#+-."))
+    return "\n".join(
+        line for line in text.split("\n")
+        if line.encode(encoding, "ignore").decode(encoding) == line
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """走一遍 4.1 到 4.4 节，或者计算命令行给出的分数。
+    Walk through sections 4.1 to 4.4, or work the scores of the command line.
+    """
+    import sys
+
+    def show(text: str) -> None:
+        print(for_console(text, sys.stdout.encoding or "utf-8"))
+
+    def numbers(p: list[float]) -> str:
+        return " ".join(f"{p_i:.4f}" for p_i in p)
+
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments:
+        try:
+            show(softmax_steps([float(a) for a in arguments]))
+        except ValueError as error:
+            print(f"softmax_ref.py needs scores, like 2 1 0.1: {error}",
+                  file=sys.stderr)
+            return 2
+        return 0
+
+    x = [1.0, 2.0, 3.0]
+    show(f"""\
+--- 4.1 ---------------------------------------------------------------
+硬最大值只留下最大的分数；softmax 让每个分数都分到概率
+Hard max keeps the largest score alone; softmax gives each score a share
+
+{softmax_steps(x)}
+{'hardmax':>10} {numbers(hardmax(x)):>44}
+""")
+
+    show("""\
+--- 4.2 ---------------------------------------------------------------
+照公式直接算，分数大了上溢，小了 0 除以 0；先减去最大值就没事
+The plain formula overflows high up and divides 0 by 0 far down; minus
+the maximum, all is well
+""")
+    show(f"{'scores':24} {'softmax_naive':22} softmax_stable")
+    for scores in ([1, 2, 3], [1000, 1001, 1002], [-1000, -1001, -1002]):
+        floats = [float(x_i) for x_i in scores]
+        try:
+            naive = numbers(softmax_naive(floats))
+        except ArithmeticError as error:
+            naive = type(error).__name__
+        show(f"{str(scores):24} {naive:22} {numbers(softmax_stable(floats))}")
+
+    show("""
+--- 4.3 ---------------------------------------------------------------
+差距越大，越接近 one-hot：这就是饱和
+The larger the gaps, the closer to one-hot: this is saturation
+""")
+    for scores in ([1, 1, 1], [1, 2, 3], [1, 5, 10], [1, 50, 100],
+                   [1, 500, 1000]):
+        p = softmax_stable([float(x_i) for x_i in scores])
+        six = " ".join(f"{p_i:.6f}" for p_i in p)
+        show(f"{str(scores):14} {six}  {'█' * int(p[-1] * 30 + 0.5)}")
+
+    show("""
+--- 4.4 ---------------------------------------------------------------
+温度低则尖锐，高则平坦；每条总长为 1，三段是三个概率
+Low temperatures sharpen, high ones flatten; a bar is 1 long, cut in three
+""")
+    for temperature in [0.1, 0.5, 1.0, 2.0, 5.0, 10.0]:
+        p = softmax_with_temperature(x, temperature)
+        one, two = int(p[0] * 36 + 0.5), int((p[0] + p[1]) * 36 + 0.5)
+        bar = "░" * one + "▒" * (two - one) + "█" * (36 - two)
+        show(f"T = {temperature:4.1f}   {numbers(p)}   {bar}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
