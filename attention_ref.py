@@ -17,8 +17,8 @@ from softmax_ref import for_console, softmax_backward, softmax_stable
 # 矩阵就是嵌套列表 | Matrices are nested lists --------------------------------
 
 def shape(A: list[list[float]] | list[list[bool]]) -> tuple[int, int]:
-    """矩阵的形状（行数, 列数）；各行长度必须相同。
-    The shape of a matrix (rows, columns); all its rows have one length.
+    """矩阵的形状（行数和列数）；各行长度必须相同。
+    The shape of a matrix (rows and columns); all its rows have one length.
 
     >>> shape([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     (2, 3)
@@ -263,10 +263,11 @@ def attention_with_softmax(
         )
     if mask is None:
         mask = [[True] * n_k] * n_q
-    if shape(mask) != (n_q, n_k):
+    rows, columns = shape(mask)
+    if (rows, columns) != (n_q, n_k):
         raise ValueError(
-            f"attention_with_softmax needs a mask of {(n_q, n_k)}, "
-            f"got {shape(mask)}"
+            f"attention_with_softmax needs a mask of {n_q}x{n_k}, "
+            f"got {rows}x{columns}"
         )
     weights = [softmax_masked(row, keep) for row, keep in zip(scores, mask)]
     # 0.0 * nan is nan, so values that no query attends to become zeros
@@ -494,8 +495,8 @@ def multi_head_attention(
         kv_heads = heads
     if kv_heads < 1 or heads % kv_heads:
         raise ValueError(
-            "multi_head_attention needs kv_heads that divide heads, "
-            f"got {kv_heads} and {heads}"
+            f"multi_head_attention needs kv_heads that divide {heads}, "
+            f"got {kv_heads}"
         )
     Q = split_heads(matmul(X, W_q), heads)
     K = split_heads(matmul(X, W_k), kv_heads)
@@ -604,9 +605,11 @@ def attention_online(
         raise ValueError(
             f"attention_online needs a value for each key, got {n_v} and {n_k}"
         )
-    if mask is not None and shape(mask) != (n_q, n_k):
+    rows, columns = (n_q, n_k) if mask is None else shape(mask)
+    if (rows, columns) != (n_q, n_k):
         raise ValueError(
-            f"attention_online needs a mask of {n_q}x{n_k}, got {shape(mask)}"
+            f"attention_online needs a mask of {n_q}x{n_k}, "
+            f"got {rows}x{columns}"
         )
     output = []
     for i, q in enumerate(Q):
@@ -615,6 +618,11 @@ def attention_online(
             part = slice(start, start + block)
             S = attention_scores([q], K[part])[0]
             keep = [True] * len(S) if mask is None else mask[i][part]
+            for k in keep:
+                if isinstance(k, float) or k not in (True, False):
+                    raise ValueError(
+                        f"attention_online needs True or False, got {k}"
+                    )
             kept = [(S_j, v) for S_j, v, k in zip(S, V[part], keep) if k]
             used = [a for S_j, v in kept for a in [S_j] + v]
             bad = [a for a in used if not math.isfinite(a)]

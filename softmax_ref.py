@@ -186,7 +186,7 @@ def softmax_with_temperature(
 
 
 def entropy(p: list[float]) -> float:
-    """熵：分布有多平坦，单位是 nat；最尖锐为 0，最平坦为 log(n)。
+    """熵：p 有多平坦，单位是 nat；最尖锐为 0，最平坦为 log(n)。
     Entropy: how flat p is, in nats; 0 at its sharpest, log(n) at its flattest.
 
         entropy(p) = -Σ_i p_i log(p_i),    0 log 0 = 0

@@ -42,8 +42,8 @@ def log_softmax(x: list[float]) -> list[float]:
     0.0
 
     Σ 里没有最大的那个 1，所以赢家的对数也准；SciPy 和 PyTorch 在这里得 0：
-    Σ is without the largest, a 1, so the winner's log is accurate too; SciPy
-    and PyTorch answer 0 here:
+    Σ is without the largest, a 1, so the log of the winner is accurate too;
+    SciPy and PyTorch answer 0 here:
 
     >>> f"{log_softmax([40.0, 0.0])[0]:.3e}"
     '-4.248e-18'
@@ -109,7 +109,7 @@ def cross_entropy(
         )
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(
-            "cross_entropy needs 0 <= label_smoothing <= 1, "
+            "cross_entropy needs label_smoothing 0 to 1, "
             f"got {label_smoothing}"
         )
     y = [label_smoothing / len(x)] * len(x)
@@ -138,8 +138,8 @@ def cross_entropy_backward(
     -0.1562
 
     各项之和为 0，所以目标那一项由其余各项求得；p 舍入到 1 时，它也不会消失：
-    All entries sum to 0, so the target's is found from the others and is still
-    there when p rounds to 1:
+    All entries sum to 0, so that of the target is found from the others and is
+    still there when p rounds to 1:
 
     >>> f"{cross_entropy_backward([50.0, 0.0], 0)[0]:.4e}"
     '-1.9287e-22'
@@ -158,7 +158,7 @@ def cross_entropy_backward(
         )
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(
-            "cross_entropy_backward needs 0 <= label_smoothing <= 1, "
+            "cross_entropy_backward needs label_smoothing 0 to 1, "
             f"got {label_smoothing}"
         )
     grad_x = [p_i - label_smoothing / len(x) for p_i in p]
@@ -176,8 +176,8 @@ def sparsemax(x: list[float]) -> list[float]:
         sparsemax(x)_i = max(x_i - τ, 0),    τ such that the entries sum to 1
 
     单纯形是各项不小于 0、和为 1 的向量；sparsemax 取其中离 x 最近的一点：
-    The simplex is all vectors of entries >= 0 and sum 1; sparsemax takes the
-    one nearest to x:
+    The simplex is all vectors with a sum of 1 and no entry below 0; sparsemax
+    takes the one nearest to x:
 
     >>> sparsemax([0.0, 0.5, 1.0])
     [0.0, 0.25, 0.75]
@@ -218,7 +218,7 @@ def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
 
         grad_x_i = grad_p_i - mean(grad_p over the support) if p_i > 0, else 0
 
-    支撑集（support）是概率非零的位置；在它之外，分数稍微变动不影响结果：
+    支撑集（support）是 p 大于 0 的位置；在它之外，分数稍微变动不影响结果：
     The support is where p is above 0; outside, a score can move a little and
     nothing changes:
 
