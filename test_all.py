@@ -1019,7 +1019,7 @@ def test_numbers_of_the_readme_come_out_of_an_example() -> None:
     examples += "".join(f.__doc__ or "" for f in FUNCTIONS.values())
     for line in prose_of_readme():
         line = re.sub(r"(Python|SciPy|PyTorch|JAX|Keras|ONNX) [\d.]+|"
-                      r"(transformers|entmax) [\d.]+", "", line)  # versions
+                      r"(transformers|entmax) [\d.]+|\w+:\S+", "", line)
         for number in re.findall(r"\d\.\d{2,}(?:e-?\d+)?", line):
             assert number in examples, line
 
