@@ -385,7 +385,8 @@ def padding_mask(
         raise ValueError(
             f"padding_mask needs 0 <= length <= {n_keys}, got {length}"
         )
-    return [[j < length for j in range(n_keys)] for _ in range(n_queries)]
+    row = [True] * length + [False] * (n_keys - length)
+    return [list(row) for _ in range(n_queries)]
 
 
 # 多头 | Many heads -----------------------------------------------------------
@@ -708,7 +709,7 @@ def main(argv: list[str] | None = None) -> int:
     raw, scaled = attention_scores(Q, K, scale=1.0), attention_scores(Q, K)
     output, weights = attention_with_softmax(Q, K, V)
     show("""\
---- 4.5 ---------------------------------------------------------------
+--- 4.5  Scaled dot-product attention ---------------------------------
 两个查询，三个键，d = 4：点积，除以 2，逐行 softmax，再求值的加权和
 Two queries, three keys, d = 4: dot products, halved, softmax row by row,
 then the weighted sum of the values 10, 20, 30
@@ -722,10 +723,10 @@ then the weighted sum of the values 10, 20, 30
              + f"   {picture}   {output[i][0]:.4f}")
 
     show("""
---- 4.5 ---------------------------------------------------------------
-为什么除以 √d：d = 64 时分数的典型大小约为 8，softmax 饱和；除以 8 就好了
-Why divide by the root of d: at d = 64 scores are typically about 8 in size
-and softmax saturates; divided by 8 it does not
+--- 4.5  Why divide by the root of d ----------------------------------
+d = 64 时，分数的典型大小约为 8，softmax 饱和；除以 8 就好了
+At d = 64 scores are typically about 8 in size and softmax saturates;
+divided by 8 it does not
 """)
     for scores in ([8.0, 0.0, -8.0], [1.0, 0.0, -1.0]):
         p = softmax_stable(scores)
@@ -737,7 +738,7 @@ and softmax saturates; divided by 8 it does not
     _, free = attention_with_softmax(X, X, X)
     _, causal = attention_with_softmax(X, X, X, causal_mask(4, 4))
     show("""
---- 4.5 ---------------------------------------------------------------
+--- 4.5  Causal mask --------------------------------------------------
 四个 token 的自注意力；有因果掩码时，每个 token 只看自己和之前的
 Self-attention of four tokens; with a causal mask each token sees itself and
 those before it

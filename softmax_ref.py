@@ -36,11 +36,11 @@ def hardmax(x: list[float]) -> list[float]:
 
     - 来源 Source: Goodfellow, Bengio & Courville 2016, §6.2.2.3
     - 等价 Same as: onnx Hardmax(axis=-1)
-    - 需要 Needs: 无 nothing
+    - 需要 Needs: math
     """
     if not x:
         raise ValueError("hardmax needs at least one score, got []")
-    if any(x_i != x_i for x_i in x):  # only nan differs from itself
+    if any(map(math.isnan, x)):
         raise ValueError("hardmax needs scores that are numbers, got nan")
     best = x.index(max(x))
     return [1.0 if i == best else 0.0 for i in range(len(x))]
@@ -132,7 +132,7 @@ def softmax_stable(x: list[float]) -> list[float]:
     m = max(x)
     e = [math.exp(x_i - m) for x_i in x]
     total = math.fsum(e)
-    if not total >= 1.0:  # the largest is exp(0) = 1, unless nan got in
+    if math.isnan(total):
         bad = m if math.isinf(m) else math.nan
         raise ValueError(f"softmax_stable needs a finite maximum, got {bad}")
     return [e_i / total for e_i in e]
@@ -257,7 +257,7 @@ def logsumexp(x: list[float]) -> float:
     m = max(x)
     e = [1.0 if x_i == m else math.exp(x_i - m) for x_i in x]
     others = math.fsum(e + [-1.0])
-    if others != others:
+    if math.isnan(others):
         raise ValueError("logsumexp needs scores that are numbers, got nan")
     return m + math.log1p(others)
 
@@ -365,11 +365,11 @@ def bar_chart(p: list[float], width: int = 30) -> str:
 
 
 def softmax_steps(x: list[float], temperature: float = 1.0) -> str:
-    """把计算过程列成表，像手算那样：x、减去 m 除以 T、取指数、p、横条。
-    The calculation as a table, as by hand: x, minus m over T, exp, p, bar.
+    """把计算过程列成表，像手算那样：减去 m，取指数，归一化。
+    The calculation as a table, as by hand: minus m, exponentiate, normalise.
 
     >>> print(softmax_steps([1.0, 2.0, 3.0]))
-             x  (x - m) / T      exp   p
+             x        x - m      exp   p
              1           -2   0.1353   0.0900 ███
              2           -1   0.3679   0.2447 ███████
              3            0   1.0000   0.6652 ████████████████████
@@ -379,9 +379,10 @@ def softmax_steps(x: list[float], temperature: float = 1.0) -> str:
     """
     p = softmax_with_temperature(x, temperature)
     m = max(x)
+    middle = "x - m" if temperature == 1.0 else "(x - m) / T"
     shifted = [(x_i - m) / temperature for x_i in x]
     e = [math.exp(s_i) for s_i in shifted]
-    lines = [f"{'x':>10} {'(x - m) / T':>12} {'exp':>8}   p"]
+    lines = [f"{'x':>10} {middle:>12} {'exp':>8}   p"]
     for x_i, s_i, e_i, bar in zip(x, shifted, e, bar_chart(p).split("\n")):
         lines.append(f"{x_i:10g} {s_i:12g} {e_i:8.4f}   {bar}")
     lines.append(f"{'sum':>10} {math.fsum(e):21.4f}   {math.fsum(p):.4f}")
@@ -432,16 +433,18 @@ def main(argv: list[str] | None = None) -> int:
 
     x = [1.0, 2.0, 3.0]
     show(f"""\
---- 4.1 ---------------------------------------------------------------
+--- 4.1  What softmax is ----------------------------------------------
 硬最大值只留下最大的分数；softmax 让每个分数都分到概率
 Hard max keeps the largest score alone; softmax gives each score a share
 
 {softmax_steps(x)}
-{'hardmax':>10} {numbers(hardmax(x)):>44}
+
+   softmax   {numbers(softmax_stable(x))}
+   hardmax   {numbers(hardmax(x))}
 """)
 
     show("""\
---- 4.2 ---------------------------------------------------------------
+--- 4.2  Naive and stable ---------------------------------------------
 照公式直接算，分数大了上溢，小了 0 除以 0；先减去最大值就没事
 The plain formula overflows high up and divides 0 by 0 far down; minus
 the maximum, all is well
@@ -456,7 +459,7 @@ the maximum, all is well
         show(f"{str(scores):24} {naive:22} {numbers(softmax_stable(floats))}")
 
     show("""
---- 4.3 ---------------------------------------------------------------
+--- 4.3  Saturation ---------------------------------------------------
 差距越大，越接近 one-hot：这就是饱和
 The larger the gaps, the closer to one-hot: this is saturation
 """)
@@ -467,7 +470,7 @@ The larger the gaps, the closer to one-hot: this is saturation
         show(f"{str(scores):14} {six}  {'█' * int(p[-1] * 30 + 0.5)}")
 
     show("""
---- 4.4 ---------------------------------------------------------------
+--- 4.4  Temperature --------------------------------------------------
 温度低则尖锐，高则平坦；每条总长为 1，三段是三个概率
 Low temperatures sharpen, high ones flatten; a bar is 1 long, cut in three
 """)

@@ -193,6 +193,7 @@ def test_permuted_scores_permute_the_answer_bit_for_bit(x: Vector) -> None:
         answer = function(x)
         assert function(mixed) == [answer[i] for i in order]
     assert logsumexp(mixed) == logsumexp(x)
+    assert entropy(softmax_stable(mixed)) == entropy(softmax_stable(x))
 
 
 def test_temperature_goes_from_hardmax_to_uniform() -> None:
@@ -463,6 +464,7 @@ def test_pictures() -> None:
         "       sum                1.3679   1.0000",
     ]
     assert softmax_steps([1.0]) == softmax_steps([1.0], 1.0)
+    assert softmax_steps([1.0]).startswith("         x        x - m ")
     assert for_console("中\na █▓▒░", "gbk") == "中\na #+-."
     assert for_console("中\na █▓▒░", "utf-8") == "中\na █▓▒░"
     assert for_console("中\na √\nb", "cp1252") == "b"

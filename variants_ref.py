@@ -60,7 +60,7 @@ def log_softmax(x: list[float]) -> list[float]:
     m = max(x)
     shifted = [x_i - m for x_i in x]
     others = math.fsum([math.exp(s) for s in shifted] + [-1.0])
-    if others != others:
+    if math.isnan(others):
         bad = m if math.isinf(m) else math.nan
         raise ValueError(f"log_softmax needs a finite maximum, got {bad}")
     log_sum = math.log1p(others)
@@ -199,7 +199,7 @@ def sparsemax(x: list[float]) -> list[float]:
         raise ValueError("sparsemax needs at least one score, got []")
     m = max(x)
     shifted = [x_i - m for x_i in x]
-    if any(s != s for s in shifted):
+    if any(map(math.isnan, shifted)):
         bad = m if math.isinf(m) else math.nan
         raise ValueError(f"sparsemax needs a finite maximum, got {bad}")
     total: float = 0
@@ -277,7 +277,7 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     m = max(x)
     a = alpha - 1.0
     shifted = [a * (x_i - m) for x_i in x]
-    if any(s != s for s in shifted):
+    if any(map(math.isnan, shifted)):
         bad = m if math.isinf(m) else math.nan
         raise ValueError(f"entmax needs a finite maximum, got {bad}")
 
@@ -460,7 +460,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
 
     show(f"""\
---- 4.6 ---------------------------------------------------------------
+--- 4.6  Sparse variants ----------------------------------------------
 softmax 人人有份；sparsemax 让低分恰好得 0；1.5-entmax 在两者之间
 Softmax leaves no one out; sparsemax gives low scores exactly 0; 1.5-entmax
 is in between
@@ -471,7 +471,7 @@ is in between
         show(f"{x_i:10g}   {one:20} {two:20} {three}")
 
     show("""
---- 4.6 ---------------------------------------------------------------
+--- 4.6  Logs and truncation ------------------------------------------
 对数概率；只留前 2 名；累积到 0.8 为止；只取第一名
 Log-probability; the top 2 only; as many as make 0.8; the first alone
 
