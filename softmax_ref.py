@@ -21,13 +21,13 @@ def hardmax(x: list[float]) -> list[float]:
 
         hardmax(x)_i = 1 if i is the first index of max(x), else 0
 
-    有并列时取第一个：
-    Of several largest scores the first is taken:
+    最大值有并列时，取第一个：
+    Where the maximum occurs more than once, the first is taken:
 
     >>> hardmax([3.0, 1.0, 3.0])
     [1.0, 0.0, 0.0]
 
-    分数稍微变动，结果通常不变，所以梯度几乎处处为零，学不到东西：
+    分数稍微变动，结果通常不变，所以梯度几乎处处为零，无法靠它学习：
     When a score moves a little, the result mostly stays as it was, so the
     gradient is zero almost everywhere and there is nothing to learn from:
 
@@ -49,9 +49,9 @@ def hardmax(x: list[float]) -> list[float]:
 # 4.2 计算过程 | The computation ---------------------------------------------
 
 def softmax_naive(x: list[float]) -> list[float]:
-    """照公式直接写的 softmax，分数一大就失败；失败正是这一课。
-    Softmax just as the formula reads; large scores break it, which is the
-    lesson here.
+    """照公式直接写的 softmax；分数一大就出错，错法值得一看。
+    Softmax just as the formula reads; large scores break it, in ways that are
+    worth a look.
 
         softmax(x)_i = exp(x_i) / Σ_j exp(x_j)
 
@@ -72,9 +72,8 @@ def softmax_naive(x: list[float]) -> list[float]:
     Traceback (most recent call last):
     ZeroDivisionError
 
-    两者之间还有一段，它不报错，却算错了（应为 0.7311）：
-    Between the two lies a stretch of wrong answers without an error (0.7311
-    would be right):
+    在出错之前还有一段，它不报错，却算得不对（应为 0.7311）：
+    Just short of that it raises no error, yet is wrong (0.7311 is right):
 
     >>> round(softmax_naive([-744.0, -745.0])[0], 4) == 0.7311
     False
@@ -96,23 +95,24 @@ def softmax_stable(x: list[float]) -> list[float]:
 
     分子和分母同除以 exp(m)，商不变；最大的指数项成为 exp(0) = 1：
     Top and bottom are both divided by exp(m), which leaves the quotient as it
-    was; the largest exponential becomes exp(0) = 1:
+    was, while the largest exponential becomes exp(0) = 1:
 
     >>> [round(p_i, 4) for p_i in softmax_stable([1000.0, 1001.0, 1002.0])]
     [0.09, 0.2447, 0.6652]
     >>> softmax_stable([1000.0, 1001.0]) == softmax_stable([0.0, 1.0])
     True
 
-    差距很大时它会饱和（本章称“极端化”），输家恰好是 0：
+    差距很大时它会饱和（本章称“极端化”），其余各项恰好是 0：
     Where gaps are large it saturates ("extremization" in the chapter), and
-    the losers are exactly 0:
+    all other entries are exactly 0:
 
     >>> softmax_stable([1000.0, 1.0, 1.0])
     [1.0, 0.0, 0.0]
 
-    每个概率只错在末几位；比最大值低得越多，错的位数越多。
-    Only the last few digits of each probability are off, more of them the
-    further its score lies below the maximum.
+    用 math.fsum 求和，误差不会累积：每个概率只错在末几位，分数低得越多，
+    错的位数越多。
+    With math.fsum for the sum no error piles up: only the last few digits of a
+    probability are off, more of them the lower its score.
 
     最大值必须有限；-inf 不参与，概率恰好是 0：
     The maximum must be finite; -inf is left out, with a probability of 0:
@@ -194,8 +194,8 @@ def entropy(p: list[float]) -> float:
     >>> entropy([0.0, 1.0, 0.0])
     0.0
 
-    exp(entropy) 是困惑度：好比在几个选项中随机挑一个：
-    exp(entropy) is the perplexity: as good as a random pick among so many:
+    exp(entropy) 是困惑度：相当于从多少个等可能的选项中挑一个：
+    exp(entropy) is the perplexity: like a pick among so many equal options:
 
     >>> round(math.exp(entropy([0.25, 0.25, 0.25, 0.25])), 9)
     4.0
@@ -207,7 +207,7 @@ def entropy(p: list[float]) -> float:
     Traceback (most recent call last):
     ValueError: entropy needs a sum of 1, got 6.0
 
-    - 来源 Source: Goodfellow, Bengio & Courville 2016, §3.13
+    - 来源 Source: Goodfellow, Bengio & Courville 2016
     - 等价 Same as: scipy.stats.entropy(p)
     - 需要 Needs: math
     """
@@ -287,8 +287,8 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
     >>> [round((a - b) / (2 * h), 4) for a, b in zip(above, below)]
     [-0.0599, -0.1628, 0.2227]
 
-    饱和之后梯度消失，softmax 也学不动了：
-    Once saturated, the gradient is gone, and softmax too stops learning:
+    饱和之后，梯度也是 0，和 hardmax 一样：
+    Once saturated, the gradient is 0 as well, just as for hardmax:
 
     >>> softmax_jacobian([1000.0, 1.0])[0][0]
     0.0
@@ -322,9 +322,6 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
 
     >>> softmax_backward([0.25, 0.75], [8.0, 8.0])
     [0.0, 0.0]
-    >>> softmax_backward([0.25, 0.75], [8.0])
-    Traceback (most recent call last):
-    ValueError: softmax_backward needs two lists of one length, got 2 and 1
 
     - 来源 Source: Martins & Astudillo 2016, Eq. (13)
     - 等价 Same as: jax.vjp(jax.nn.softmax, x)[1](grad_p)
@@ -385,7 +382,7 @@ def softmax_steps(x: list[float], temperature: float = 1.0) -> str:
     lines = [f"{'x':>10} {middle:>12} {'exp':>8}   p"]
     for x_i, s_i, e_i, bar in zip(x, shifted, e, bar_chart(p).split("\n")):
         lines.append(f"{x_i:10g} {s_i:12g} {e_i:8.4f}   {bar}")
-    lines.append(f"{'sum':>10} {math.fsum(e):21.4f}   {math.fsum(p):.4f}")
+    lines.append(f"{'sum':>10} {sum(e):21.4f}   {sum(p):.4f}")
     return "\n".join(lines)
 
 
