@@ -1,12 +1,14 @@
 """注意力：查询、键、值 | Attention: queries, keys and values
 
-第 4 章 4.5 节的参考实现。矩阵是由行组成的嵌套列表，每行一个 token。
-Reference for chapter 4, section 4.5. A matrix is a list of rows, one a token.
+第 4 章 4.5 节的参考实现。矩阵是由行组成的嵌套列表，一行一个 token（词元）。
+Reference for chapter 4, section 4.5. Matrices are lists of rows, one a token.
 
-    Q   查询 n_q × d | queries        n_q, n_k   查询数、键数 | their numbers
-    K   键 n_k × d | keys             d, d_v     键宽、值宽 | their widths
-    V   值 n_k × d_v | values         h          头 | heads
-    X   输入 n × d_model | input      W          投影矩阵 | projections
+    Q   n_q 个查询，维度 d，n_q × d | n_q queries of dimension d
+    K   n_k 个键，维度 d，n_k × d | n_k keys of dimension d
+    V   n_k 个值，维度 d_v，n_k × d_v | n_k values of dimension d_v
+    X   输入，n × d_model | the input
+    W   投影矩阵 | a projection
+    h   头数 | the number of heads
 """
 
 import math
@@ -18,27 +20,26 @@ from softmax_ref import for_console, softmax_backward, softmax_stable
 
 def shape(A: list[list[float]] | list[list[bool]]) -> tuple[int, int]:
     """矩阵的形状（行数和列数）；各行长度必须相同。
-    The shape of a matrix (rows and columns); all its rows have one length.
+    The shape of a matrix (rows and columns); rows must be of equal length.
 
     >>> shape([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     (2, 3)
 
-    嵌套列表不管形状，zip 又会悄悄截断，所以每次先查形状：
-    Nested lists do not mind their shape and zip cuts in silence, so shapes
-    are checked first:
+    嵌套列表的各行可以不等长，zip 又会悄悄截断，所以先查形状：
+    Nested lists may be ragged and zip cuts silently, so shapes come first:
 
     >>> list(zip([1, 2, 3], [4, 5]))
     [(1, 4), (2, 5)]
     >>> shape([[1.0, 2.0], [3.0]])
     Traceback (most recent call last):
-    ValueError: shape needs rows of one length, got [1, 2]
+    ValueError: shape needs rows of equal length, got [1, 2]
 
     - 等价 Same as: numpy.shape(A)
     - 需要 Needs: 无 nothing
     """
     lengths = sorted({len(row) for row in A})
     if len(lengths) != 1 or lengths == [0]:
-        raise ValueError(f"shape needs rows of one length, got {lengths}")
+        raise ValueError(f"shape needs rows of equal length, got {lengths}")
     return len(A), lengths[0]
 
 
@@ -53,14 +54,14 @@ def dot(a: list[float], b: list[float]) -> float:
     True
     >>> dot([1.0, 2.0, 3.0], [4.0, 5.0])
     Traceback (most recent call last):
-    ValueError: dot needs two lists of one length, got 3 and 2
+    ValueError: dot needs lists of equal length, got 3 and 2
 
     - 等价 Same as: numpy.dot(a, b); math.sumprod(a, b) (Python 3.12)
     - 需要 Needs: 无 nothing
     """
     if len(a) != len(b):
         raise ValueError(
-            f"dot needs two lists of one length, got {len(a)} and {len(b)}"
+            f"dot needs lists of equal length, got {len(a)} and {len(b)}"
         )
     return sum([a_i * b_i for a_i, b_i in zip(a, b)])
 
@@ -106,7 +107,8 @@ def matmul(A: list[list[float]], B: list[list[float]]) -> list[list[float]]:
             f"matmul needs inner sizes that agree, got {n}x{k} and {rows}x{d}"
         )
     columns = transpose(B)
-    product = getattr(math, "sumprod", dot)  # the same, in C from Python 3.12
+    # Python 3.12 起有更快更准的 sumprod | from 3.12 on: faster, more exact
+    product = getattr(math, "sumprod", dot)
     return [[product(row, column) for column in columns] for row in A]
 
 
@@ -120,9 +122,9 @@ def attention_scores(
 
         S_ij = (Q_i · K_j) scale,    n_q × n_k,    scale = 1/√d
 
-    d 是每个键的宽度，不是键的个数，也不是 d_model；这里 d = 4，√d = 2：
-    d is the width of a key, not the number of keys, nor d_model; here d = 4
-    and √d = 2:
+    d 是每个键的维度，不是键的个数，也不是 d_model；这里 d = 4，√d = 2：
+    d is the dimension of a key, not the number of keys, nor d_model; here
+    d = 4 and √d = 2:
 
     >>> Q = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
     >>> K = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]
@@ -152,11 +154,11 @@ def attention_scores(
     (_, d), (_, d_k) = shape(Q), shape(K)
     if d != d_k:
         raise ValueError(
-            f"attention_scores needs Q and K of one width, got {d} and {d_k}"
+            f"attention_scores needs Q and K of equal d, got {d} and {d_k}"
         )
     if scale is None:
         scale = 1.0 / math.sqrt(d)
-    product = getattr(math, "sumprod", dot)  # the same, in C from Python 3.12
+    product = getattr(math, "sumprod", dot)
     return [[product(q, k) * scale for k in K] for q in Q]
 
 
@@ -166,9 +168,9 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
 
         p_i = exp(x_i) / Σ_kept exp(x_j) if keep_i, else 0
 
-    等于先把不保留的分数换成 -inf；掩码后面即使是 nan，也不会漏出来：
-    The same as putting -inf in place of the others; even a nan behind the
-    mask does not leak:
+    等于先把不保留的分数换成 -inf；那些分数即使是 nan，也不影响结果：
+    The same as putting -inf in place of the others; even if those are nan, the
+    result does not change:
 
     >>> softmax_masked([1.0, math.nan, 1.0], [True, False, True])
     [0.5, 0.0, 0.5]
@@ -178,19 +180,24 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
 
     >>> [round(p_i, 4) for p_i in softmax_stable([2.0, 1.0, 3.0 * 0])]
     [0.6652, 0.2447, 0.09]
-    >>> [round(p_i, 4) for p_i in softmax_masked([2.0, 1.0, 3.0], [1, 1, 0])]
+    >>> keep = [True, True, False]
+    >>> [round(p_i, 4) for p_i in softmax_masked([2.0, 1.0, 3.0], keep)]
     [0.7311, 0.2689, 0.0]
 
-    全都不保留时，全是 0；加到分数上的 0/-inf 掩码，要先换成布尔值：
-    With none kept all are 0; an additive mask of 0 and -inf is to be turned
-    into booleans first:
+    全都不保留时，全是 0：
+    With none kept all are 0:
 
     >>> softmax_masked([1.0, 2.0], [False, False])
     [0.0, 0.0]
-    >>> softmax_masked([1.0, 2.0], [0.0, -math.inf])
+
+    要加到分数上的掩码（0 和 -inf）意思不同，先换成布尔值：
+    A mask that is meant to be added (0 and -inf) must first become booleans:
+
+    >>> additive = [0.0, -math.inf]
+    >>> softmax_masked([1.0, 2.0], additive)
     Traceback (most recent call last):
     ValueError: softmax_masked needs True or False, got 0.0
-    >>> softmax_masked([1.0, 2.0], [a == 0.0 for a in [0.0, -math.inf]])
+    >>> softmax_masked([1.0, 2.0], [a == 0.0 for a in additive])
     [1.0, 0.0]
 
     - 来源 Source: Vaswani et al. 2017, §3.2.3
@@ -199,7 +206,7 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
     """
     if len(x) != len(keep):
         raise ValueError(
-            "softmax_masked needs two lists of one length, "
+            "softmax_masked needs lists of equal length, "
             f"got {len(x)} and {len(keep)}"
         )
     for k in keep:
@@ -216,15 +223,15 @@ def attention_with_softmax(
     V: list[list[float]],
     mask: list[list[bool]] | None = None,
 ) -> tuple[list[list[float]], list[list[float]]]:
-    """单头注意力：权重由 softmax 得出，输出是值的加权和；返回两者。
-    Single-head attention: softmax gives the weights, the output is the values'
-    weighted sum; returns both.
+    """单头注意力：softmax 给出权重，输出是值的加权和；返回输出和权重。
+    Single-head attention: softmax gives the weights, and the output is the
+    weighted sum of the values; returns output and weights.
 
         weights = softmax(Q Kᵀ / √d)    n_q × n_k
         output = weights V              n_q × d_v
 
-    每个查询的权重之和为 1，也就是各行之和；各列之和可以是任意值：
-    The weights of each query, a row, sum to 1; columns may sum to anything:
+    一行是一个查询的权重，和为 1；各列之和不一定是 1：
+    A row holds the weights of one query and sums to 1; a column need not:
 
     >>> Q = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
     >>> K = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]
@@ -237,9 +244,9 @@ def attention_with_softmax(
     >>> [[round(v, 4) for v in row] for row in output]
     [[18.0072], [21.5096]]
 
-    mask 为 n_q × n_k，True 表示可以关注；没人关注的值，即使是 nan 也无妨：
-    mask is n_q × n_k, True to attend; a value that none attends to may even be
-    nan:
+    mask 为 n_q × n_k，True 表示可以关注；没有查询关注的值，即使是 nan 也无妨：
+    mask is n_q × n_k, True means attend; a value that no query attends to may
+    even be nan:
 
     >>> V[2] = [math.nan]
     >>> mask = [[True, False, False], [False, False, False]]
@@ -262,7 +269,7 @@ def attention_with_softmax(
             f"got {n_v} and {n_k}"
         )
     if mask is None:
-        mask = [[True] * n_k] * n_q
+        mask = [[True] * n_k for _ in Q]
     rows, columns = shape(mask)
     if (rows, columns) != (n_q, n_k):
         raise ValueError(
@@ -270,7 +277,7 @@ def attention_with_softmax(
             f"got {rows}x{columns}"
         )
     weights = [softmax_masked(row, keep) for row, keep in zip(scores, mask)]
-    # 0.0 * nan is nan, so values that no query attends to become zeros
+    # 0 * nan 是 nan，没人关注的值换成 0 | values that none attends to: 0
     seen = [any(column) for column in zip(*mask)]
     values = [v if s else [0.0] * len(v) for v, s in zip(V, seen)]
     output = matmul(weights, values)
@@ -285,16 +292,16 @@ def attention_with_softmax(
 
 
 def heatmap(weights: list[list[float]]) -> str:
-    """把注意力权重画成热图：一行一个查询，一列一个键，越重越黑。
+    """把注意力权重画成热图：一行一个查询，一列一个键；只有 0 是空白。
     Attention weights as a heat map: a row for each query, a column for each
-    key, the heavier the darker.
+    key; only 0 is blank.
 
-    >>> print(heatmap([[1.0, 0.0, 0.0], [0.75, 0.25, 0.0], [0.2, 0.3, 0.5]]))
+    >>> print(heatmap([[1.0, 0.0, 0.0], [0.7, 0.3, 0.0], [0.1, 0.3, 0.6]]))
     |██    |
-    |▓▓░░  |
-    |░░░░▒▒|
+    |▓▓▒▒  |
+    |░░▒▒▓▓|
 
-    - 需要 Needs: shape
+    - 需要 Needs: math, shape
     """
     shape(weights)
     lines = []
@@ -302,7 +309,7 @@ def heatmap(weights: list[list[float]]) -> str:
         for w in row:
             if not 0.0 <= w <= 1.0:
                 raise ValueError(f"heatmap needs 0 <= w <= 1, got {w}")
-        cells = [" ░▒▓█"[round(w * 4)] * 2 for w in row]
+        cells = [" ░▒▓█"[math.ceil(w * 4)] * 2 for w in row]
         lines.append(f"|{''.join(cells)}|")
     return "\n".join(lines)
 
@@ -311,8 +318,8 @@ def heatmap(weights: list[list[float]]) -> str:
 
 def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
     """因果掩码：每个位置只能关注自己和之前的位置，True 表示可以。
-    Causal mask: each position attends to itself and to those before; True is
-    attend.
+    Causal mask: each position may attend to itself and those before it, True
+    means that it may.
 
         keep_ij = j <= i + n_keys - n_queries
 
@@ -331,9 +338,9 @@ def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
     1 1 1 1 0
     1 1 1 1 1
 
-    用 KV 缓存逐个生成 token，每步只有一个查询，就是最后一行：
-    Generating token by token from a KV cache, each step has one query, and
-    that is the last row:
+    逐个生成 token 时，以前的键和值都已存好（KV 缓存），每步只有一个新查询：
+    Generating token by token, earlier keys and values are stored (KV cache),
+    and each step has one new query:
 
     >>> causal_mask(1, 5) == causal_mask(5, 5)[-1:]
     True
@@ -353,27 +360,29 @@ def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
 def padding_mask(
     n_queries: int, n_keys: int, length: int
 ) -> list[list[bool]]:
-    """填充掩码：只有前 length 个键是真的，后面都是填充。
-    Padding mask: only the first length keys are real, the rest is padding.
+    """填充掩码：只有前 length 个键是实际的 token，后面都是填充。
+    Padding mask: only the first length keys are real tokens, the rest padding.
 
         keep_ij = j < length
 
-    挡住的是键，也就是列，不是查询；挡查询会留下空行：
-    It hides keys, the columns, not queries, which would leave empty rows:
+    屏蔽的是键，也就是列，不是查询；屏蔽查询，整行就没有可关注的了：
+    It hides keys, the columns, not queries; a hidden query would be a row with
+    nothing to attend to:
 
     >>> for row in padding_mask(2, 3, length=2):
     ...     print(*map(int, row))
     1 1 0
     1 1 0
 
-    与因果掩码合用，就是逐项取 and：
-    Together with a causal mask: and, entry by entry:
+    与另一个掩码合用，就是逐项取 and，例如这里的因果掩码：
+    Together with another mask: and, entry by entry, here with a causal one:
 
-    >>> padding, causal = padding_mask(2, 2, 1), [[True, False], [True, True]]
-    >>> [[p and c for p, c in zip(*rows)] for rows in zip(padding, causal)]
-    [[True, False], [True, False]]
+    >>> causal = [[True, False], [True, True]]
+    >>> for padding_row, causal_row in zip(padding_mask(2, 2, 1), causal):
+    ...     print([p and c for p, c in zip(padding_row, causal_row)])
+    [True, False]
+    [True, False]
 
-    - 来源 Source: Vaswani et al. 2017, §3.2.3
     - 等价 Same as: ~key_padding_mask of torch.nn.MultiheadAttention
     - 需要 Needs: 无 nothing
     """
@@ -398,8 +407,8 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
         n × (h d) -> h × n × d
 
     用字母标出 token，用数字标出列，就能看清谁去了哪里：
-    With a letter for the token and a digit for the column, one sees what goes
-    where:
+    With a letter for the token and a digit for the column, it is plain what
+    goes where:
 
     >>> split_heads([["a0", "a1", "a2", "a3"], ["b0", "b1", "b2", "b3"]], 2)
     [[['a0', 'a1'], ['b0', 'b1']], [['a2', 'a3'], ['b2', 'b3']]]
@@ -421,7 +430,7 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
 
 
 def merge_heads(outputs: list[list[list[float]]]) -> list[list[float]]:
-    """把各个头的输出按 token 拼回一行；是 split_heads 的逆。
+    """把各个头的输出按 token 拼回一行；split_heads 的逆操作。
     Put the outputs of the heads side by side, token by token; the inverse of
     split_heads.
 
@@ -442,7 +451,9 @@ def merge_heads(outputs: list[list[list[float]]]) -> list[list[float]]:
     """
     shapes = sorted({shape(head) for head in outputs})
     if len(shapes) != 1:
-        raise ValueError(f"merge_heads needs heads of one shape, got {shapes}")
+        raise ValueError(
+            f"merge_heads needs heads of equal shape, got {shapes}"
+        )
     return [[v for row in rows for v in row] for rows in zip(*outputs)]
 
 
@@ -456,7 +467,7 @@ def multi_head_attention(
     kv_heads: int | None = None,
     mask: list[list[bool]] | None = None,
 ) -> tuple[list[list[float]], list[list[list[float]]]]:
-    """多头自注意力：投影，分头，各自做注意力，拼回，再投影。
+    """多头自注意力：投影，分头，各做注意力，拼回，再投影；返回输出和各头权重。
     Multi-head self-attention: project, split, attend in each head, merge,
     project; returns the output and the weights of each head.
 
@@ -468,23 +479,24 @@ def multi_head_attention(
     >>> I = [[float(i == j) for j in range(4)] for i in range(4)]
     >>> output, weights = multi_head_attention(X, I, I, I, I, heads=2)
 
-    投影都是单位矩阵时，就是左右两半各做一次注意力；√d 里的 d 是每头的宽度：
+    投影都是单位矩阵时，就是左右两半各做一次注意力；√d 里的 d 是每头的维度：
     With identity projections it is attention on the left and right half; the d
-    in √d is the width of one head:
+    in √d is the dimension of one head:
 
     >>> left, right = [row[:2] for row in X], [row[2:] for row in X]
     >>> output == merge_heads([attention_with_softmax(half, half, half)[0]
     ...                        for half in (left, right)])
     True
 
-    kv_heads 较少时，几个查询头共用一组键和值（GQA）；为 1 就是 MQA：
-    With fewer kv_heads some query heads share keys and values (GQA); with 1 it
-    is MQA:
+    kv_heads 较少时，几个查询头共用键和值：分组查询注意力（GQA）；1 就是 MQA：
+    With fewer kv_heads some query heads share keys and values: grouped-query
+    attention (GQA); with 1 it is MQA:
 
     >>> half = [row[:2] for row in I]
-    >>> output, _ = multi_head_attention(X, I, half, half, I, 2, kv_heads=1)
-    >>> shape(output)
-    (3, 4)
+    >>> twice = [row + row for row in half]
+    >>> shared = multi_head_attention(X, I, half, half, I, 2, kv_heads=1)
+    >>> shared == multi_head_attention(X, I, twice, twice, I, 2)
+    True
 
     - 来源 Source: Vaswani et al. 2017, §3.2.2; Ainslie et al. 2023, §2.2
     - 等价 Same as: torch.nn.MultiheadAttention (weights transposed, no bias)
@@ -558,7 +570,7 @@ def softmax_online(x: list[float]) -> list[float]:
         raise ValueError("softmax_online needs at least one score, got []")
     m, s = -math.inf, 0.0
     for x_i in x:
-        if x_i > -math.inf or x_i != x_i:  # -inf - -inf would be nan
+        if x_i != -math.inf:
             m_old, m = m, max(m, x_i)
             s = s * math.exp(m_old - m) + math.exp(x_i - m)
     if not s >= 1.0:
@@ -574,9 +586,9 @@ def attention_online(
     mask: list[list[bool]] | None = None,
     block: int = 16,
 ) -> list[list[float]]:
-    """分块的注意力：输出相同，内存不随键的个数增长；FlashAttention 的想法。
-    Attention in blocks: the same output, in memory that does not grow with the
-    keys; the idea of FlashAttention.
+    """分块的注意力：输出相同，额外的内存不随键数增长；FlashAttention 的思路。
+    Attention in blocks: the same output, in extra memory that does not grow
+    with the keys; the idea of FlashAttention.
 
         m' = max(m, S_j),    c = exp(m - m'),    e_j = exp(S_j - m')
         s' = c s + Σ_j e_j,    o' = c o + Σ_j e_j V_j,    output = o / s
@@ -595,7 +607,7 @@ def attention_online(
     [[18.0072], [21.5096]]
     [[18.0072], [21.5096]]
 
-    - 来源 Source: Dao et al. 2022, §3.1, Algorithm 1
+    - 来源 Source: Rabe & Staats 2021, §2, Eq. (1), §3; Dao et al. 2022, §3.1
     - 等价 Same as: torch.nn.functional.scaled_dot_product_attention(Q, K, V)
     - 需要 Needs: math, shape, dot, transpose, matmul, attention_scores
     """
@@ -612,6 +624,12 @@ def attention_online(
             f"attention_online needs a mask of {n_q}x{n_k}, "
             f"got {rows}x{columns}"
         )
+    for keep in mask or []:
+        for k in keep:
+            if isinstance(k, float) or k not in (True, False):
+                raise ValueError(
+                    f"attention_online needs True or False, got {k}"
+                )
     output = []
     for i, q in enumerate(Q):
         m, s, o = -math.inf, 0.0, [0.0] * d_v
@@ -619,11 +637,6 @@ def attention_online(
             part = slice(start, start + block)
             S = attention_scores([q], K[part])[0]
             keep = [True] * len(S) if mask is None else mask[i][part]
-            for k in keep:
-                if isinstance(k, float) or k not in (True, False):
-                    raise ValueError(
-                        f"attention_online needs True or False, got {k}"
-                    )
             kept = [(S_j, v) for S_j, v, k in zip(S, V[part], keep) if k]
             used = [a for S_j, v in kept for a in [S_j] + v]
             bad = [a for a in used if not math.isfinite(a)]
@@ -648,9 +661,9 @@ def attention_backward(
     V: list[list[float]],
     grad_output: list[list[float]],
 ) -> tuple[list[list[float]], list[list[float]], list[list[float]]]:
-    """注意力的反向传播：由输出的梯度，得到 Q、K、V 的梯度。
-    The backward pass of attention: from the gradient at the output to those at
-    Q, K and V.
+    """注意力（无掩码）的反向传播：由对输出的梯度，得到对 Q、K、V 的梯度。
+    Backward pass of attention (no mask): from the gradient with respect to the
+    output to those for Q, K and V.
 
         grad_V = Pᵀ grad_output                 P = weights
         grad_S = softmax_backward(P, grad_output Vᵀ) / √d      row by row
@@ -667,8 +680,8 @@ def attention_backward(
     >>> round(grad_Q[0][0], 6), round((above - below) / (2 * h), 6)
     (-0.469196, -0.469196)
 
-    V 的梯度就是权重：
-    The gradient at V is the weights:
+    只有一个查询、grad_output 为 1 时，grad_V 就是这个查询的权重：
+    With one query and grad_output 1, grad_V is the weights of this query:
 
     >>> grad_V == transpose(attention_with_softmax(Q, K, V)[1])
     True
@@ -710,7 +723,7 @@ def main(argv: list[str] | None = None) -> int:
     output, weights = attention_with_softmax(Q, K, V)
     show("""\
 --- 4.5  Scaled dot-product attention ---------------------------------
-两个查询，三个键，d = 4：点积，除以 2，逐行 softmax，再求值的加权和
+两个查询，三个键，d = 4：点积除以 2，逐行 softmax，再对值 10、20、30 加权求和
 Two queries, three keys, d = 4: dot products, halved, softmax row by row,
 then the weighted sum of the values 10, 20, 30
 
@@ -724,17 +737,17 @@ then the weighted sum of the values 10, 20, 30
 
     show("""
 --- 4.5  Why divide by the root of d ----------------------------------
-d = 64 时，分数的典型大小约为 8，softmax 饱和；除以 8 就好了
-At d = 64 scores are typically about 8 in size and softmax saturates;
-divided by 8 it does not
+各分量独立、标准正态，d = 64 时分数的大小约为 8，softmax 饱和；除以 8 即可
+With independent standard normal components and d = 64, scores are typically
+about 8 in size and softmax saturates; divided by 8 it does not
 """)
     for scores in ([8.0, 0.0, -8.0], [1.0, 0.0, -1.0]):
         p = softmax_stable(scores)
         show(f"{str(scores):18} " + " ".join(f"{p_i:.4f}" for p_i in p)
              + "   " + heatmap([p]))
 
-    X = [[2.0, 0.0, 1.0, 0.0], [0.0, 2.0, 1.0, 0.0],
-         [1.0, 1.0, 0.0, 2.0], [2.0, 0.0, 0.0, 1.0]]
+    X = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0],
+         [1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 1.0]]
     _, free = attention_with_softmax(X, X, X)
     _, causal = attention_with_softmax(X, X, X, causal_mask(4, 4))
     show("""

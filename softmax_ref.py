@@ -3,7 +3,7 @@
 第 4 章 4.1 到 4.4 节的参考实现。从上往下读，每个例子都会运行。
 Reference for chapter 4, sections 4.1 to 4.4. Read from the top; examples run.
 
-    x   n 个分数，-inf 表示不参与 | n scores, -inf for one that is left out
+    x   n 个分数，-inf 表示不参与 | n scores; -inf means left out
     m   最大的分数 max(x) | the largest score
     e   指数项 exp(x_i - m)，不超过 1 | the exponentials, at most 1
     p   概率分布：各项不小于 0，和为 1 | a distribution: entries >= 0, sum 1
@@ -31,7 +31,7 @@ def hardmax(x: list[float]) -> list[float]:
     When a score moves a little, the result mostly stays as it was, so the
     gradient is zero almost everywhere and there is nothing to learn from:
 
-    >>> hardmax([1.0, 2.0, 3.0]) == hardmax([1.0, 2.9, 3.0])
+    >>> hardmax([1.0, 2.0, 3.0]) == hardmax([1.0, 2.1, 3.0])
     True
 
     - 来源 Source: Goodfellow, Bengio & Courville 2016, §6.2.2.3
@@ -49,8 +49,8 @@ def hardmax(x: list[float]) -> list[float]:
 # 4.2 计算过程 | The computation ---------------------------------------------
 
 def softmax_naive(x: list[float]) -> list[float]:
-    """照公式直接写的 softmax；分数一大就出错，错法值得一看。
-    Softmax just as the formula reads; large scores break it, in ways that are
+    """照公式直接写的 softmax；分数离 0 太远就出错，错法值得一看。
+    Softmax just as the formula reads; scores far from 0 break it, in ways
     worth a look.
 
         softmax(x)_i = exp(x_i) / Σ_j exp(x_j)
@@ -65,15 +65,16 @@ def softmax_naive(x: list[float]) -> list[float]:
     Traceback (most recent call last):
     OverflowError
 
-    在 -1000，指数项全部下溢为 0，于是 0 除以 0：
-    At -1000 every exponential underflows to 0, and 0 is divided by 0:
+    分数低到 -1000 时，指数项全部下溢为 0，于是 0 除以 0：
+    At scores as low as -1000 all exponentials underflow to 0, and 0 is divided
+    by 0:
 
     >>> softmax_naive([-1000.0])  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
     ZeroDivisionError
 
-    在出错之前还有一段，它不报错，却算得不对（应为 0.7311）：
-    Just short of that it raises no error, yet is wrong (0.7311 is right):
+    还没低到报错的地步，结果就已经不对了（应为 0.7311）：
+    Just short of raising an error it is already wrong (0.7311 is right):
 
     >>> round(softmax_naive([-744.0, -745.0])[0], 4) == 0.7311
     False
@@ -93,18 +94,19 @@ def softmax_stable(x: list[float]) -> list[float]:
 
         softmax(x)_i = exp(x_i - m) / Σ_j exp(x_j - m),    m = max(x)
 
-    分子和分母同除以 exp(m)，商不变；最大的指数项成为 exp(0) = 1：
-    Top and bottom are both divided by exp(m), which leaves the quotient as it
-    was, while the largest exponential becomes exp(0) = 1:
+    分子和分母同除以任意的 exp(C)，商不变，这就是平移不变性；取 C = m，最大的
+    指数项就成为 exp(0) = 1：
+    Divide top and bottom by exp(C), for any C, and the quotient stays: this is
+    shift invariance. With C = m the largest exponential becomes exp(0) = 1:
 
     >>> [round(p_i, 4) for p_i in softmax_stable([1000.0, 1001.0, 1002.0])]
     [0.09, 0.2447, 0.6652]
     >>> softmax_stable([1000.0, 1001.0]) == softmax_stable([0.0, 1.0])
     True
 
-    差距很大时它会饱和（本章称“极端化”），其余各项恰好是 0：
-    Where gaps are large it saturates ("extremization" in the chapter), and
-    all other entries are exactly 0:
+    差距很大时它会饱和（本章称“极端化”）：其余各项接近 0，最后恰好是 0：
+    Where gaps are large it saturates ("extremization" in the chapter): all
+    other entries come close to 0, and in the end are exactly 0:
 
     >>> softmax_stable([1000.0, 1.0, 1.0])
     [1.0, 0.0, 0.0]
@@ -155,15 +157,16 @@ def softmax_with_temperature(
     [0.09, 0.2447, 0.6652]
     [0.3006, 0.3322, 0.3672]
 
-    先减最大值再除以 T，所以 T 极小也不会上溢；T 趋近 0 时，并列的最大值平分：
-    The maximum goes first and only then T divides, so a tiny T does not
-    overflow; as T approaches 0, equal maxima share:
+    先减最大值再除以 T，所以 T 极小时 exp 也不会上溢；并列的最大值平分：
+    Subtract the maximum, then divide by T, so that exp does not overflow even
+    at a tiny T; tied maxima share equally:
 
     >>> softmax_with_temperature([1.0, 3.0, 3.0], 1e-308)
     [0.0, 0.5, 0.5]
 
-    T 不能是 0；想要那个极限，用 hardmax：
-    T cannot be 0; for that limit there is hardmax:
+    T 不能是 0；最大值唯一时，T 趋近 0 的极限就是 hardmax：
+    T cannot be 0; where the maximum is unique, the limit as T approaches 0 is
+    hardmax:
 
     >>> softmax_with_temperature([1.0, 2.0], 0.0)
     Traceback (most recent call last):
@@ -182,6 +185,10 @@ def softmax_with_temperature(
             f"softmax_with_temperature needs 0 < T < inf, got {temperature}"
         )
     m = max(x, default=0.0)
+    if math.isinf(m):
+        raise ValueError(
+            f"softmax_with_temperature needs a finite maximum, got {m}"
+        )
     return softmax_stable([(x_i - m) / temperature for x_i in x])
 
 
@@ -194,8 +201,9 @@ def entropy(p: list[float]) -> float:
     >>> entropy([0.0, 1.0, 0.0])
     0.0
 
-    exp(entropy) 是困惑度：相当于从多少个等可能的选项中挑一个：
-    exp(entropy) is the perplexity: like a pick among so many equal options:
+    exp(entropy) 是困惑度：p 相当于在几个等可能的选项里挑一个：
+    exp(entropy) is the perplexity: p is as uncertain as a pick among that many
+    equal options:
 
     >>> round(math.exp(entropy([0.25, 0.25, 0.25, 0.25])), 9)
     4.0
@@ -215,6 +223,7 @@ def entropy(p: list[float]) -> float:
         raise ValueError(f"entropy needs entries >= 0, got {min(p)}")
     if not abs(math.fsum(p) - 1.0) <= 1e-9:
         raise ValueError(f"entropy needs a sum of 1, got {math.fsum(p)}")
+    # 从 0.0 里减，免得出现 -0.0 | subtracted from 0.0, it is never -0.0
     return 0.0 - math.fsum(p_i * math.log(p_i) for p_i in p if p_i > 0.0)
 
 
@@ -226,9 +235,9 @@ def logsumexp(x: list[float]) -> float:
 
         logsumexp(x) = log(Σ_i exp(x_i)) = m + log1p(Σ_others exp(x_i - m))
 
-    最大的指数项恰好是 1；把它留给 log1p，小的就不会被 1 吞没：
-    The largest exponential is exactly 1; leaving it to log1p, the small ones
-    are not swallowed by that 1:
+    others 是最大项以外的各项；最大项恰好是 1，留给 log1p，就不会吞没小的：
+    others are all but the largest; that one is exactly 1 and, left to log1p,
+    does not swallow the small ones:
 
     >>> f"{logsumexp([0.0, -40.0]):.3e}"
     '4.248e-18'
@@ -241,9 +250,9 @@ def logsumexp(x: list[float]) -> float:
     >>> logsumexp([1000.0, 1000.0]) == 1000.0 + math.log(2.0)
     True
 
-    误差在 m 与结果中较大者的末几位；空列表和 -inf 得 -inf：
-    The error is in the last digits of m or of the result, whichever is
-    larger; an empty list and -inf give -inf:
+    误差在 m 与结果中绝对值较大者的末几位；空列表和 -inf 得 -inf：
+    The error is in the last digits of m or of the result, whichever is larger
+    in size; an empty list and -inf give -inf:
 
     >>> logsumexp([]), logsumexp([-math.inf])
     (-inf, -inf)
@@ -256,6 +265,7 @@ def logsumexp(x: list[float]) -> float:
         return -math.inf
     m = max(x)
     e = [1.0 if x_i == m else math.exp(x_i - m) for x_i in x]
+    # 去掉最大的一项，它是 1 | leave out the largest, which is 1
     others = math.fsum(e + [-1.0])
     if math.isnan(others):
         raise ValueError("logsumexp needs scores that are numbers, got nan")
@@ -263,7 +273,7 @@ def logsumexp(x: list[float]) -> float:
 
 
 def softmax_jacobian(x: list[float]) -> list[list[float]]:
-    """雅可比矩阵：分数 j 每增加一点，概率 i 变化多少。
+    """雅可比矩阵：分数 j 增加一点时，概率 i 变化多少。
     The Jacobian: how much probability i changes as score j grows a little.
 
         J_ij = ∂p_i / ∂x_j = p_i (δ_ij - p_j),    n × n,    δ_ij = 1 if i = j
@@ -278,8 +288,9 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
     [-0.022, 0.1848, -0.1628]
     [-0.0599, -0.1628, 0.2227]
 
-    用差商再算一遍最后一行，就是梯度检验：
-    The last row once more, as a difference quotient: this is a gradient check:
+    用差商再算一遍最后一列，就是梯度检验（J 对称，所以也是最后一行）：
+    The last column by difference quotients is a gradient check (J being
+    symmetric, it is the last row too):
 
     >>> h = 1e-5
     >>> above = softmax_stable([1.0, 2.0, 3.0 + h])
@@ -306,19 +317,19 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
 
 def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     """反向传播：由损失对 p 的梯度，得到对 x 的梯度。
-    The backward pass: from the gradient at p to the gradient at x.
+    Backward pass: from the gradient with respect to p to the one for x.
 
         grad_x_i = p_i (grad_p_i - Σ_j p_j grad_p_j)
 
     这就是雅可比矩阵乘 grad_p，但不必构造矩阵，只需 O(n)：
-    This is the Jacobian times grad_p, in O(n), with no matrix being built:
+    This is the Jacobian times grad_p, in O(n), without building the matrix:
 
     >>> softmax_backward([0.5, 0.5], [1.0, 0.0])
     [0.25, -0.25]
 
     grad_p 各项相同时梯度为 0：概率之和恒为 1，不能一起上升：
-    Where all of grad_p is the same the gradient is 0: probabilities always
-    sum to 1 and cannot rise together:
+    Where all entries of grad_p are equal the gradient is 0: probabilities
+    always sum to 1 and cannot rise together:
 
     >>> softmax_backward([0.25, 0.75], [8.0, 8.0])
     [0.0, 0.0]
@@ -329,7 +340,7 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     """
     if len(p) != len(grad_p):
         raise ValueError(
-            "softmax_backward needs two lists of one length, "
+            "softmax_backward needs lists of equal length, "
             f"got {len(p)} and {len(grad_p)}"
         )
     mean = math.fsum(p_i * g_i for p_i, g_i in zip(p, grad_p))
@@ -341,8 +352,8 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
 # 画出来看 | Pictures --------------------------------------------------------
 
 def bar_chart(p: list[float], width: int = 30) -> str:
-    """把概率画成横条，一行一个；概率 1 的长度是 width。
-    Probabilities as bars, one a line; a probability of 1 is width long.
+    """把概率画成横条，一行一个；概率 1 有 width 格长。
+    Probabilities as bars, one per line; a probability of 1 is width blocks.
 
     >>> print(bar_chart([0.25, 0.75, 0.0], width=8))
     0.2500 ██
@@ -387,9 +398,9 @@ def softmax_steps(x: list[float], temperature: float = 1.0) -> str:
 
 
 def for_console(text: str, encoding: str) -> str:
-    """把文本改成该编码的终端能显示的样子：横条换成 #，编不了的行略去。
+    """把文本改成该编码的终端能显示的样子：横条换成 #，无法编码的行略去。
     Text as a console of this encoding can show it: bars become #, and lines
-    that it cannot encode are left out.
+    that cannot be encoded are left out.
 
     >>> print(for_console("概率\\nprobability\\n████ ▓▓▒▒░░", "ascii"))
     probability
@@ -432,7 +443,7 @@ def main(argv: list[str] | None = None) -> int:
     show(f"""\
 --- 4.1  What softmax is ----------------------------------------------
 硬最大值只留下最大的分数；softmax 让每个分数都分到概率
-Hard max keeps the largest score alone; softmax gives each score a share
+Hard max keeps only the largest score; softmax gives each score a share
 
 {softmax_steps(x)}
 
@@ -442,9 +453,9 @@ Hard max keeps the largest score alone; softmax gives each score a share
 
     show("""\
 --- 4.2  Naive and stable ---------------------------------------------
-照公式直接算，分数大了上溢，小了 0 除以 0；先减去最大值就没事
-The plain formula overflows high up and divides 0 by 0 far down; minus
-the maximum, all is well
+照公式直接算，分数太大会上溢，太小会变成 0 除以 0；先减去最大值就没事
+The plain formula overflows for large scores and divides 0 by 0 for very
+negative ones; subtract the maximum first, and all is well
 """)
     show(f"{'scores':24} {'softmax_naive':22} softmax_stable")
     for scores in ([1, 2, 3], [1000, 1001, 1002], [-1000, -1001, -1002]):
@@ -457,8 +468,9 @@ the maximum, all is well
 
     show("""
 --- 4.3  Saturation ---------------------------------------------------
-差距越大，越接近 one-hot：这就是饱和
+差距越大，越接近 one-hot，这就是饱和（本章称“极端化”）；横条是最大概率
 The larger the gaps, the closer to one-hot: this is saturation
+("extremization" in the chapter); the bar is the largest probability
 """)
     for scores in ([1, 1, 1], [1, 2, 3], [1, 5, 10], [1, 50, 100],
                    [1, 500, 1000]):
@@ -468,8 +480,9 @@ The larger the gaps, the closer to one-hot: this is saturation
 
     show("""
 --- 4.4  Temperature --------------------------------------------------
-温度低则尖锐，高则平坦；每条总长为 1，三段是三个概率
-Low temperatures sharpen, high ones flatten; a bar is 1 long, cut in three
+温度低则尖锐，高则平坦，趋近均匀分布；每条横条按三个概率分成三段
+Low temperatures sharpen, high ones flatten towards uniform; each bar is
+cut into the three probabilities
 """)
     for temperature in [0.1, 0.5, 1.0, 2.0, 5.0, 10.0]:
         p = softmax_with_temperature(x, temperature)

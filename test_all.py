@@ -463,8 +463,8 @@ def test_pictures() -> None:
     assert bar_chart([0.25, 0.75, 0.0], 4) == "0.2500 █\n0.7500 ███\n0.0000"
     assert bar_chart([1.0]) == bar_chart([1.0], 30) == "1.0000 " + "█" * 30
     assert bar_chart([0.5], 1) == "0.5000 █"
-    assert heatmap([[0.0, 0.25], [0.5, 0.75], [1.0, 0.0]]) == (
-        "|  ░░|\n|▒▒▓▓|\n|██  |")
+    assert heatmap([[0.0, 0.25], [0.5, 0.75], [1.0, 1e-9]]) == (
+        "|  ░░|\n|▒▒▓▓|\n|██░░|")
     assert softmax_steps([3.0, 5.0], 2.0).split("\n") == [
         "         x  (x - m) / T      exp   p",
         "         3           -1   0.3679   0.2689 ████████",
@@ -726,7 +726,7 @@ def test_attention_and_its_gradients(
 
 NO_SCORE = "needs at least one score, got []"
 MAXIMUM = "needs a finite maximum, got"
-LISTS = "needs two lists of one length, got"
+LISTS = "needs lists of equal length, got"
 M23: Matrix = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
 M32: Matrix = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
 Case = tuple[Callable[..., Any], tuple[Any, ...], str]
@@ -749,6 +749,9 @@ BAD: list[Case] = BAD_SCORES + [
      "logsumexp needs scores that are numbers, got nan"),
     (softmax_with_temperature, ([], 1.0), f"softmax_stable {NO_SCORE}"),
     (softmax_with_temperature, ([NAN], 1.0), f"softmax_stable {MAXIMUM} nan"),
+    *((softmax_with_temperature, (x, 1.0),
+       f"softmax_with_temperature {MAXIMUM} {max(x)}")
+      for x in ([1.0, INF], [INF, -INF], [-INF, -INF])),
     (softmax_with_temperature, ([1.0], 0.0),
      "softmax_with_temperature needs T > 0, got 0.0; try hardmax"),
     *((softmax_with_temperature, ([1.0], T),
@@ -778,14 +781,14 @@ BAD: list[Case] = BAD_SCORES + [
     (softmax_steps, ([1.0], -1.0),
      "softmax_with_temperature needs 0 < T < inf, got -1.0"),
 
-    *((function, (A,), f"shape needs rows of one length, got {lengths}")
+    *((function, (A,), f"shape needs rows of equal length, got {lengths}")
       for function in (shape, transpose, heatmap)
       for A, lengths in (([], []), ([[]], [0]), ([[1.0] * 9, [1.0]], [1, 9]))),
     (dot, ([1.0], [1.0, 2.0]), f"dot {LISTS} 1 and 2"),
     (matmul, (M23, M23),
      "matmul needs inner sizes that agree, got 2x3 and 2x3"),
     (attention_scores, (M23, M32),
-     "attention_scores needs Q and K of one width, got 3 and 2"),
+     "attention_scores needs Q and K of equal d, got 3 and 2"),
     (softmax_masked, ([], []), f"softmax_stable {NO_SCORE}"),
     (softmax_masked, ([1.0, 2.0], [True]), f"softmax_masked {LISTS} 2 and 1"),
     *((softmax_masked, ([1.0, 2.0], [True, k]),
@@ -807,9 +810,9 @@ BAD: list[Case] = BAD_SCORES + [
                               (attention_online, "attention_online"))
       for k in (0.0, 1.0, -INF, 2)),
     *((attention, (M23, M32, M32),
-       "attention_scores needs Q and K of one width, got 3 and 2")
+       "attention_scores needs Q and K of equal d, got 3 and 2")
       for attention in (attention_with_softmax, attention_online)),
-    *((attention, ([], M23, M23), "shape needs rows of one length, got []")
+    *((attention, ([], M23, M23), "shape needs rows of equal length, got []")
       for attention in (attention_with_softmax, attention_online)),
     *((attention, (M23, M23, [[1.0], [value]]),
        f"{attention.__name__} needs finite Q, K and V, got {value}")
@@ -833,9 +836,9 @@ BAD: list[Case] = BAD_SCORES + [
     *((split_heads, (M23, heads),
        f"split_heads needs heads that divide 3, got {heads}")
       for heads in (0, 2, -1)),
-    (merge_heads, ([],), "merge_heads needs heads of one shape, got []"),
+    (merge_heads, ([],), "merge_heads needs heads of equal shape, got []"),
     (merge_heads, ([M23, [[1.0]]],),
-     "merge_heads needs heads of one shape, got [(1, 1), (2, 3)]"),
+     "merge_heads needs heads of equal shape, got [(1, 1), (2, 3)]"),
     *((multi_head_attention, (M32, M23, M23, M23, M32, 3, kv_heads),
        f"multi_head_attention needs kv_heads that divide 3, got {kv_heads}")
       for kv_heads in (0, 2, -1)),

@@ -26,24 +26,32 @@ def log_softmax(x: list[float]) -> list[float]:
 
         log_softmax(x)_i = (x_i - m) - log1p(Σ_others exp(x_j - m))
 
-    softmax 之后再取对数，第一项就成了 log(0)：
-    With softmax first and log after, the first entry would be log(0):
+    取 exp 就回到 softmax：
+    Its exp is softmax:
+
+    >>> [round(v, 4) for v in log_softmax([1.0, 2.0, 3.0])]
+    [-2.4076, -1.4076, -0.4076]
+    >>> [round(math.exp(v), 4) for v in log_softmax([1.0, 2.0, 3.0])]
+    [0.09, 0.2447, 0.6652]
+
+    如果先算 softmax 再取对数，第一项就成了 log(0)：
+    With softmax first and the log after, the first entry would be log(0):
 
     >>> log_softmax([0.0, 1000.0])
     [-1000.0, 0.0]
 
-    先减 m，再减 log；如果减去两者的和，m 很大时 log(2) 会被舍入掉：
-    First minus m, then minus the log; minus the sum of both would round log(2)
-    away where m is large:
+    先减 m，再减对数；如果减去两者的和，m 很大时 log(2) 会被舍入掉：
+    Subtract m, then the log; subtracting their sum would round log(2) away
+    where m is large:
 
     >>> [round(v, 4) for v in log_softmax([1e16, 1e16])]
     [-0.6931, -0.6931]
     >>> 1e16 - (1e16 + math.log(2.0))
     0.0
 
-    Σ 里没有最大的那个 1，所以赢家的对数也准；SciPy 和 PyTorch 在这里得 0：
-    Σ is without the largest, a 1, so the log of the winner is accurate too;
-    SciPy and PyTorch answer 0 here:
+    Σ 不含最大的一项 1，所以最大项的对数也准；SciPy 和 PyTorch 在这里得 0：
+    Σ leaves out the largest term, a 1, so that its log is accurate too; SciPy
+    and PyTorch answer 0 here:
 
     >>> f"{log_softmax([40.0, 0.0])[0]:.3e}"
     '-4.248e-18'
@@ -75,7 +83,7 @@ def cross_entropy(
     x are scores, not probabilities.
 
         loss = -Σ_i y_i log_softmax(x)_i
-        y_i = (1 - ε) [i = target] + ε / n,    ε = label_smoothing
+        y_i = ε / n, plus 1 - ε where i = target,    ε = label_smoothing
 
     >>> f"{cross_entropy([2.0, 0.0, -1.0], target=0):.4f}"
     '0.1698'
@@ -114,15 +122,15 @@ def cross_entropy(
         )
     y = [label_smoothing / len(x)] * len(x)
     y[target] += 1.0 - label_smoothing
-    # 0 * -inf is nan, so classes with y_i = 0 are left out
+    # 0 * -inf 是 nan，跳过 y_i = 0 的类 | leave out classes of y_i = 0
     return 0.0 - math.fsum(y_i * l_i for y_i, l_i in zip(y, log_p) if y_i)
 
 
 def cross_entropy_backward(
     x: list[float], target: int, label_smoothing: float = 0.0
 ) -> list[float]:
-    """交叉熵对分数的梯度：概率减去目标。
-    The gradient of cross-entropy at the scores: probability minus target.
+    """交叉熵对分数的梯度：概率减去目标分布。
+    The gradient of cross-entropy for the scores: probability minus target.
 
         grad_x_i = p_i - y_i,    y as in cross_entropy
 
@@ -137,9 +145,9 @@ def cross_entropy_backward(
     >>> round((above - below) / (2 * h), 4)
     -0.1562
 
-    各项之和为 0，所以目标那一项由其余各项求得；p 舍入到 1 时，它也不会消失：
-    All entries sum to 0, so that of the target is found from the others and is
-    still there when p rounds to 1:
+    各项之和为 0，所以目标那一项就是其余各项之和取负；p 舍入到 1 时也不会消失：
+    All entries sum to 0: the one of the target is minus the sum of the others
+    and survives when p rounds to 1:
 
     >>> f"{cross_entropy_backward([50.0, 0.0], 0)[0]:.4e}"
     '-1.9287e-22'
@@ -167,13 +175,13 @@ def cross_entropy_backward(
     return grad_x
 
 
-# 4.6 稀疏的亲戚 | Sparse relatives ------------------------------------------
+# 4.6 稀疏的变体 | Sparse variants -------------------------------------------
 
 def sparsemax(x: list[float]) -> list[float]:
     """sparsemax：把分数投影到概率单纯形上，低分恰好得 0。
     Sparsemax: project the scores onto the simplex; low ones get exactly 0.
 
-        sparsemax(x)_i = max(x_i - τ, 0),    τ such that the entries sum to 1
+        sparsemax(x)_i = max(x_i - τ, 0),    τ = (Σ_top-k x_j - 1) / k
 
     单纯形是各项不小于 0、和为 1 的向量；sparsemax 取其中离 x 最近的一点：
     The simplex is all vectors with a sum of 1 and no entry below 0; sparsemax
@@ -183,6 +191,15 @@ def sparsemax(x: list[float]) -> list[float]:
     [0.0, 0.25, 0.75]
     >>> sparsemax([0.5, -9.0, 0.5])
     [0.5, 0.0, 0.5]
+
+    从高到低累加，直到下一个分数不高于阈值 τ；在此之前的 k 个，概率大于 0：
+    Add up from the highest down, until the next score is not above the
+    threshold τ; the k scores before it have probabilities above 0:
+
+    >>> x, k = [0.0, 0.5, 1.0], 2
+    >>> tau = (1.0 + 0.5 - 1) / k
+    >>> [max(x_i - tau, 0.0) for x_i in x]
+    [0.0, 0.25, 0.75]
 
     本章的例子只剩一项，和 hardmax 一样；公式写错了，也看不出来：
     The chapter's example leaves just one entry, as hardmax does; it would not
@@ -203,10 +220,9 @@ def sparsemax(x: list[float]) -> list[float]:
         bad = m if math.isinf(m) else math.nan
         raise ValueError(f"sparsemax needs a finite maximum, got {bad}")
     total: float = 0
-    tau: float = 0
     for k, s in enumerate(sorted(shifted, reverse=True), start=1):
         total += s
-        if k * s <= total - 1:  # s is not above the threshold of the first k
+        if s <= (total - 1) / k:
             break
         tau = (total - 1) / k
     return [max(s - tau, 0.0) for s in shifted]
@@ -214,7 +230,7 @@ def sparsemax(x: list[float]) -> list[float]:
 
 def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     """sparsemax 的反向传播：支撑集之内减去均值，之外为 0。
-    The backward pass of sparsemax: less the mean in the support, 0 outside.
+    Backward pass of sparsemax: minus the mean inside the support, 0 outside.
 
         grad_x_i = grad_p_i - mean(grad_p over the support) if p_i > 0, else 0
 
@@ -231,7 +247,7 @@ def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     """
     if len(p) != len(grad_p):
         raise ValueError(
-            "sparsemax_backward needs two lists of one length, "
+            "sparsemax_backward needs lists of equal length, "
             f"got {len(p)} and {len(grad_p)}"
         )
     support = [g_i for p_i, g_i in zip(p, grad_p) if p_i > 0.0]
@@ -260,9 +276,9 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     [0.0841, 0.2917, 0.6242]
     [0.0, 0.25, 0.75]
 
-    τ 用二分法求：τ 越大，各项越小；各项之和为 1 的地方只有一处。
-    τ is found by bisection: the larger τ, the smaller the entries; in just one
-    place they sum to 1.
+    用二分法求 τ：τ 越大，各项越小；总和为 1 的 τ 只有一个，在 0 与 log(n) 间。
+    τ is found by bisection: the larger τ, the smaller the entries; just one τ,
+    between 0 and log(n), makes them sum to 1.
 
     - 来源 Source: Peters, Niculae & Martins 2019
     - 等价 Same as: entmax.entmax_bisect(x, alpha, dim=-1)
@@ -299,27 +315,28 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
 def gumbel_softmax(
     x: list[float], u: list[float], temperature: float = 1.0
 ) -> list[float]:
-    """Gumbel-softmax：给分数加噪声再做 softmax，是可求导的采样。
+    """Gumbel-softmax：给分数加上噪声再做 softmax，是可求导的采样。
     Gumbel-softmax: softmax of the scores with noise; sampling with a gradient.
 
         g_i = -log(-log(u_i)),    gumbel_softmax = softmax((x + g) / T)
 
-    噪声 u 由外面传入，所以函数是确定的，可以重复；最大的一项就是抽中的：
-    The noise u comes from outside, so the function is repeatable; the largest
+    随机数 u 由外面传入，所以结果可以重现；最大的一项就是抽中的：
+    The random u comes from outside, so the result is repeatable; the largest
     entry is the one drawn:
 
     >>> p = gumbel_softmax([2.0, 1.0], u=[0.5, 0.9], temperature=0.1)
     >>> [round(p_i, 4) for p_i in p]
     [0.0001, 0.9999]
 
-    最大项落在各处的频率就是 softmax 的概率（Gumbel-max 技巧）：
-    How often each entry is the largest is given by softmax (Gumbel-max trick):
+    每一项成为最大项的频率，接近 softmax 的概率（Gumbel-max 技巧）：
+    How often an entry is the largest comes close to softmax (the Gumbel-max
+    trick):
 
     >>> import random
-    >>> r = random.Random(0).random
+    >>> r = random.Random(1).random
     >>> draws = [gumbel_softmax([2.0, 1.0], [r(), r()]) for _ in range(10000)]
     >>> sum(p[0] > p[1] for p in draws) / len(draws)
-    0.7395
+    0.7298
     >>> round(softmax_stable([2.0, 1.0])[0], 4)
     0.7311
 
@@ -329,7 +346,7 @@ def gumbel_softmax(
     """
     if len(x) != len(u):
         raise ValueError(
-            "gumbel_softmax needs two lists of one length, "
+            "gumbel_softmax needs lists of equal length, "
             f"got {len(x)} and {len(u)}"
         )
     for u_i in u:
@@ -371,7 +388,7 @@ def softmax_top_k(x: list[float], k: int) -> list[float]:
 
 
 def softmax_top_p(x: list[float], top_p: float) -> list[float]:
-    """top-p（核采样）：从高到低保留，直到累积概率达到 top_p，再归一化。
+    """top-p（核采样）：从高到低保留，直到累积概率达到 top_p，重新归一化。
     Top-p (nucleus): keep from the top until the cumulative probability reaches
     top_p, then renormalise.
 
@@ -400,22 +417,24 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
     for i in order:
         kept.add(i)
         total += p[i]
-        if total >= top_p and top_p < 1.0:  # rounding may reach 1 too early
+        # 舍入可能让总和过早到 1 | rounding may bring the total to 1 too early
+        if total >= top_p and top_p < 1.0:
             break
     total = math.fsum(p[i] for i in kept)
     return [p_i / total if i in kept else 0.0 for i, p_i in enumerate(p)]
 
 
 def sample(p: list[float], u: float) -> int:
-    """按概率 p 抽一个下标（逆变换采样）；u 是均匀随机数。
-    Draw an index with probabilities p (inverse transform); u is uniform noise.
+    """按概率 p 抽一个下标（逆变换采样）；u 是 0 到 1 的均匀随机数。
+    Draw an index with probabilities p (inverse transform sampling); u is a
+    uniform random number from 0 to 1.
 
         sample(p, u) = the first i with u < p_0 + ... + p_i
 
     >>> [sample([0.2, 0.0, 0.8], u) for u in [0.0, 0.19, 0.2, 0.99]]
     [0, 0, 2, 2]
 
-    概率为 0 的下标绝不会被抽中，即使舍入使总和略小于 1：
+    概率为 0 的下标不会被抽中，即使舍入使总和略小于 1：
     An index of probability 0 is never drawn, even if rounding leaves the sum a
     little below 1:
 
@@ -461,9 +480,9 @@ def main(argv: list[str] | None = None) -> int:
 
     show(f"""\
 --- 4.6  Sparse variants ----------------------------------------------
-softmax 人人有份；sparsemax 让低分恰好得 0；1.5-entmax 在两者之间
-Softmax leaves no one out; sparsemax gives low scores exactly 0; 1.5-entmax
-is in between
+softmax 每一项都大于 0；sparsemax 让低分恰好得 0；1.5-entmax 在两者之间
+Softmax keeps every entry above 0; sparsemax gives low scores exactly 0;
+1.5-entmax is in between
 
 {'x':>10}   {'softmax':20} {'1.5-entmax':20} sparsemax""")
     charts = [bar_chart(p, 12).split("\n") for p in (softmax, middle, sparse)]
@@ -472,8 +491,8 @@ is in between
 
     show("""
 --- 4.6  Logs and truncation ------------------------------------------
-对数概率；只留前 2 名；累积到 0.8 为止；只取第一名
-Log-probability; the top 2 only; as many as make 0.8; the first alone
+对数概率；只留最高的 2 个；留到累积概率 0.8 为止；只留最高的 1 个
+Log-probability; the 2 highest only; as many as make 0.8; the 1 highest only
 
          x   log_softmax     top-k 2   top-p 0.8     hardmax""")
     rows = zip(x, log_softmax(x), softmax_top_k(x, min(2, len(x))),
