@@ -744,7 +744,7 @@ about 8 in size and softmax saturates; divided by 8 it does not
     for scores in ([8.0, 0.0, -8.0], [1.0, 0.0, -1.0]):
         p = softmax_stable(scores)
         show(f"{str(scores):18} " + " ".join(f"{p_i:.4f}" for p_i in p)
-             + "   " + heatmap([p]))
+             + "   " + "█" * int(p[0] * 30 + 0.5))
 
     X = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0],
          [1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 1.0]]

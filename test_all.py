@@ -199,8 +199,14 @@ def test_permuted_scores_permute_the_answer_bit_for_bit(x: Vector) -> None:
     p, mixed_p = softmax_stable(x), softmax_stable(mixed)
     assert entropy(mixed_p) == entropy(p)
     g = [math.sin(i) for i in range(len(x))]
-    grad = softmax_backward(p, g)
-    assert softmax_backward(mixed_p, [g[i] for i in order]) == [
+    for backward in (softmax_backward, sparsemax_backward):
+        grad = backward(p, g)
+        assert backward(mixed_p, [g[i] for i in order]) == [
+            grad[i] for i in order]
+    target = order.index(0)
+    assert cross_entropy(mixed, target, 0.1) == cross_entropy(x, 0, 0.1)
+    grad = cross_entropy_backward(x, 0, 0.1)
+    assert cross_entropy_backward(mixed, target, 0.1) == [
         grad[i] for i in order]
 
 

@@ -302,12 +302,11 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
         tau = (low + high) / 2.0
         base = [s - a * tau for s in shifted]
         p = [math.exp(math.log1p(b) / a) if b > -1.0 else 0.0 for b in base]
-        total = math.fsum(p)
-        if total > 1.0:
+        if math.fsum(p) > 1.0:
             low = tau
         else:
             high = tau
-    return [p_i / total for p_i in p]
+    return p
 
 
 # 采样 | Sampling ------------------------------------------------------------
