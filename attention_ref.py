@@ -7,6 +7,7 @@ Reference for chapter 4, section 4.5. Matrices are lists of rows, one a token.
     K   n_k 个键，维度 d，n_k × d | n_k keys of dimension d
     V   n_k 个值，维度 d_v，n_k × d_v | n_k values of dimension d_v
     X   输入，n × d_model | the input
+    S   分数 Q Kᵀ / √d，n_q × n_k | the scores
     W   投影矩阵 | a projection
     h   头数 | the number of heads
 """
@@ -39,7 +40,9 @@ def shape(A: list[list[float]] | list[list[bool]]) -> tuple[int, int]:
     """
     lengths = sorted({len(row) for row in A})
     if len(lengths) != 1 or lengths == [0]:
-        raise ValueError(f"shape needs rows of equal length, got {lengths}")
+        raise ValueError(
+            f"shape needs rows of equal length, got {lengths[:2]}"
+        )
     return len(A), lengths[0]
 
 
@@ -166,7 +169,7 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
     """带掩码的 softmax：只在保留的分数之间分配，其余恰好是 0。
     Masked softmax: shared among the scores that are kept, exactly 0 elsewhere.
 
-        p_i = exp(x_i) / Σ_kept exp(x_j) if keep_i, else 0
+        p_i = exp(x_i) / Σ_kept exp(x_j) if keep_i, else 0;    none kept: all 0
 
     等于先把不保留的分数换成 -inf；那些分数即使是 nan，也不影响结果：
     The same as putting -inf in place of the others; even if those are nan, the
@@ -183,12 +186,6 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
     >>> keep = [True, True, False]
     >>> [round(p_i, 4) for p_i in softmax_masked([2.0, 1.0, 3.0], keep)]
     [0.7311, 0.2689, 0.0]
-
-    全都不保留时，全是 0：
-    With none kept all are 0:
-
-    >>> softmax_masked([1.0, 2.0], [False, False])
-    [0.0, 0.0]
 
     要加到分数上的掩码（0 和 -inf）意思不同，先换成布尔值：
     A mask that is meant to be added (0 and -inf) must first become booleans:
@@ -245,8 +242,8 @@ def attention_with_softmax(
     [[18.0072], [21.5096]]
 
     mask 为 n_q × n_k，True 表示可以关注；没有查询关注的值，即使是 nan 也无妨：
-    mask is n_q × n_k, True means attend; a value that no query attends to may
-    even be nan:
+    mask is n_q × n_k, and True means attend; a value that no query attends to
+    may even be nan:
 
     >>> V[2] = [math.nan]
     >>> mask = [[True, False, False], [False, False, False]]
@@ -254,7 +251,7 @@ def attention_with_softmax(
     ([[10.0], [0.0]], [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     >>> attention_with_softmax(Q, K, V)
     Traceback (most recent call last):
-    ValueError: attention_with_softmax needs finite Q, K and V, got nan
+    ValueError: attention_with_softmax needs finite S and V, got nan
 
     - 来源 Source: Vaswani et al. 2017, §3.2.1, Eq. (1)
     - 等价 Same as: torch.nn.functional.scaled_dot_product_attention(Q, K, V)
@@ -265,8 +262,7 @@ def attention_with_softmax(
     (n_q, n_k), (n_v, _) = shape(scores), shape(V)
     if n_v != n_k:
         raise ValueError(
-            "attention_with_softmax needs a value for each key, "
-            f"got {n_v} and {n_k}"
+            f"attention_with_softmax needs V as long as K, got {n_v} and {n_k}"
         )
     if mask is None:
         mask = [[True] * n_k for _ in Q]
@@ -286,7 +282,7 @@ def attention_with_softmax(
     bad = [a for row in [kept] + output for a in row if not math.isfinite(a)]
     if bad:
         raise ValueError(
-            f"attention_with_softmax needs finite Q, K and V, got {bad[0]}"
+            f"attention_with_softmax needs finite S and V, got {bad[0]}"
         )
     return output, weights
 
@@ -318,8 +314,8 @@ def heatmap(weights: list[list[float]]) -> str:
 
 def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
     """因果掩码：每个位置只能关注自己和之前的位置，True 表示可以。
-    Causal mask: each position may attend to itself and those before it, True
-    means that it may.
+    Causal mask: each position may attend to itself and to those before it;
+    True means that it may.
 
         keep_ij = j <= i + n_keys - n_queries
 
@@ -407,7 +403,7 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
         n × (h d) -> h × n × d
 
     用字母标出 token，用数字标出列，就能看清谁去了哪里：
-    With a letter for the token and a digit for the column, it is plain what
+    With a letter for the token and a digit for the column, one can see who
     goes where:
 
     >>> split_heads([["a0", "a1", "a2", "a3"], ["b0", "b1", "b2", "b3"]], 2)
@@ -431,8 +427,7 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
 
 def merge_heads(outputs: list[list[list[float]]]) -> list[list[float]]:
     """把各个头的输出按 token 拼回一行；split_heads 的逆操作。
-    Put the outputs of the heads side by side, token by token; the inverse of
-    split_heads.
+    Put the heads side by side, token by token; the inverse of split_heads.
 
         h × n × d -> n × (h d)
 
@@ -452,7 +447,7 @@ def merge_heads(outputs: list[list[list[float]]]) -> list[list[float]]:
     shapes = sorted({shape(head) for head in outputs})
     if len(shapes) != 1:
         raise ValueError(
-            f"merge_heads needs heads of equal shape, got {shapes}"
+            f"merge_heads needs heads of equal shape, got {shapes[:2]}"
         )
     return [[v for row in rows for v in row] for rows in zip(*outputs)]
 
@@ -504,6 +499,7 @@ def multi_head_attention(
       attention_scores, softmax_masked, attention_with_softmax,
       split_heads, merge_heads
     """
+    Q = split_heads(matmul(X, W_q), heads)
     if kv_heads is None:
         kv_heads = heads
     if kv_heads < 1 or heads % kv_heads:
@@ -511,7 +507,6 @@ def multi_head_attention(
             f"multi_head_attention needs kv_heads that divide {heads}, "
             f"got {kv_heads}"
         )
-    Q = split_heads(matmul(X, W_q), heads)
     K = split_heads(matmul(X, W_k), kv_heads)
     V = split_heads(matmul(X, W_v), kv_heads)
     group = heads // kv_heads
@@ -523,7 +518,7 @@ def multi_head_attention(
     bad = [a for row in output for a in row if not math.isfinite(a)]
     if bad:
         raise ValueError(
-            f"multi_head_attention needs finite W_o, got {bad[0]}"
+            f"multi_head_attention needs a finite output, got {bad[0]}"
         )
     return output, [weights for _, weights in results]
 
@@ -590,12 +585,13 @@ def attention_online(
     Attention in blocks: the same output, in extra memory that does not grow
     with the keys; the idea of FlashAttention.
 
-        m' = max(m, S_j),    c = exp(m - m'),    e_j = exp(S_j - m')
-        s' = c s + Σ_j e_j,    o' = c o + Σ_j e_j V_j,    output = o / s
+        m' = max(m, S_j),    e_j = exp(S_j - m')
+        s' = s exp(m - m') + Σ_j e_j
+        o' = o (s exp(m - m') / s') + Σ_j (e_j / s') V_j
 
-    与在线 softmax 相同，只是加权和 o 也要跟着缩放；最后才除以 s：
-    As in the online softmax, with the weighted sum o rescaled as well; the
-    division by s comes last:
+    与在线 softmax 相同，只是迄今的输出 o 也要跟着缩放；每块有 block 个键：
+    As in the online softmax, with the output so far, o, rescaled as well; each
+    block has block keys:
 
     >>> Q = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
     >>> K = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]
@@ -607,7 +603,7 @@ def attention_online(
     [[18.0072], [21.5096]]
     [[18.0072], [21.5096]]
 
-    - 来源 Source: Rabe & Staats 2021, §2, Eq. (1), §3; Dao et al. 2022, §3.1
+    - 来源 Source: Dao et al. 2022, §3.1, Algorithm 1
     - 等价 Same as: torch.nn.functional.scaled_dot_product_attention(Q, K, V)
     - 需要 Needs: math, shape, dot, transpose, matmul, attention_scores
     """
@@ -616,7 +612,7 @@ def attention_online(
     (n_q, _), (n_k, _), (n_v, d_v) = shape(Q), shape(K), shape(V)
     if n_v != n_k:
         raise ValueError(
-            f"attention_online needs a value for each key, got {n_v} and {n_k}"
+            f"attention_online needs V as long as K, got {n_v} and {n_k}"
         )
     rows, columns = (n_q, n_k) if mask is None else shape(mask)
     if (rows, columns) != (n_q, n_k):
@@ -642,16 +638,16 @@ def attention_online(
             bad = [a for a in used if not math.isfinite(a)]
             if bad:
                 raise ValueError(
-                    f"attention_online needs finite Q, K and V, got {bad[0]}"
+                    f"attention_online needs finite S and V, got {bad[0]}"
                 )
             if kept:
                 m_old, m = m, max([m] + [S_j for S_j, _ in kept])
-                c = math.exp(m_old - m)
                 e = [math.exp(S_j - m) for S_j, _ in kept]
-                s = s * c + math.fsum(e)
-                added = matmul([e], [v for _, v in kept])[0]
-                o = [o_k * c + a_k for o_k, a_k in zip(o, added)]
-        output.append([o_k / s for o_k in o] if s else o)
+                old = s * math.exp(m_old - m)
+                s = old + math.fsum(e)
+                added = matmul([[e_j / s for e_j in e]], [v for _, v in kept])
+                o = [o_k * (old / s) + a_k for o_k, a_k in zip(o, added[0])]
+        output.append(o)
     return output
 
 
@@ -665,8 +661,8 @@ def attention_backward(
     Backward pass of attention (no mask): from the gradient with respect to the
     output to those for Q, K and V.
 
-        grad_V = Pᵀ grad_output                 P = weights
-        grad_S = softmax_backward(P, grad_output Vᵀ) / √d      row by row
+        grad_V = weightsᵀ grad_output
+        grad_S = softmax_backward(weights, grad_output Vᵀ) / √d, row by row
         grad_Q = grad_S K,    grad_K = grad_Sᵀ Q
 
     用差商检验 Q 的第一个分量：
@@ -692,15 +688,22 @@ def attention_backward(
       transpose, matmul, attention_scores, softmax_masked,
       attention_with_softmax
     """
-    _, P = attention_with_softmax(Q, K, V)
-    grad_P = matmul(grad_output, transpose(V))
+    _, weights = attention_with_softmax(Q, K, V)
+    grad_V = matmul(transpose(weights), grad_output)
+    grad_weights = matmul(grad_output, transpose(V))
     scale = 1.0 / math.sqrt(len(Q[0]))
     grad_S = [
         [g * scale for g in softmax_backward(p, grad_p)]
-        for p, grad_p in zip(P, grad_P)
+        for p, grad_p in zip(weights, grad_weights)
     ]
-    grad_V = matmul(transpose(P), grad_output)
-    return matmul(grad_S, K), matmul(transpose(grad_S), Q), grad_V
+    grad_Q, grad_K = matmul(grad_S, K), matmul(transpose(grad_S), Q)
+    bad = [g for row in grad_Q + grad_K + grad_V for g in row
+           if not math.isfinite(g)]
+    if bad:
+        raise ValueError(
+            f"attention_backward needs finite gradients, got {bad[0]}"
+        )
+    return grad_Q, grad_K, grad_V
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -709,8 +712,11 @@ def main(argv: list[str] | None = None) -> int:
     """
     import sys
 
-    def show(text: str) -> None:
-        print(for_console(text, sys.stdout.encoding or "utf-8"))
+    def show(*lines: str) -> None:
+        print(for_console("\n".join(lines), sys.stdout.encoding or "utf-8"))
+
+    def row(numbers: list[float], digits: int = 4) -> str:
+        return " ".join(f"{v:.{digits}f}" for v in numbers)
 
     if sys.argv[1:] if argv is None else argv:
         print("attention_ref.py takes no arguments", file=sys.stderr)
@@ -721,46 +727,42 @@ def main(argv: list[str] | None = None) -> int:
     V = [[10.0], [20.0], [30.0]]
     raw, scaled = attention_scores(Q, K, scale=1.0), attention_scores(Q, K)
     output, weights = attention_with_softmax(Q, K, V)
+    pictures = heatmap(weights).split("\n")
     show("""\
 --- 4.5  Scaled dot-product attention ---------------------------------
 两个查询，三个键，d = 4：点积除以 2，逐行 softmax，再对值 10、20、30 加权求和
 Two queries, three keys, d = 4: dot products, halved, softmax row by row,
 then the weighted sum of the values 10, 20, 30
 
-           Q K^T     scaled         weights                picture    output\
-""")
-    for i, picture in enumerate(heatmap(weights).split("\n")):
-        show(f"query {i}    " + " ".join(f"{s:.0f}" for s in raw[i])
-             + "     " + " ".join(f"{s:.1f}" for s in scaled[i])
-             + "    " + " ".join(f"{w:.4f}" for w in weights[i])
-             + f"   {picture}   {output[i][0]:.4f}")
+          Q K^T   scaled        weights                picture    output""",
+         *(f"query {i}   {row(raw[i], 0)}   {row(scaled[i], 1)}   "
+           f"{row(weights[i])}   {pictures[i]}   {row(output[i])}"
+           for i in range(len(Q))))
 
     show("""
 --- 4.5  Why divide by the root of d ----------------------------------
 各分量独立、标准正态，d = 64 时分数的大小约为 8，softmax 饱和；除以 8 即可
 With independent standard normal components and d = 64, scores are typically
 about 8 in size and softmax saturates; divided by 8 it does not
-""")
-    for scores in ([8.0, 0.0, -8.0], [1.0, 0.0, -1.0]):
-        p = softmax_stable(scores)
-        show(f"{str(scores):18} " + " ".join(f"{p_i:.4f}" for p_i in p)
-             + "   " + "█" * int(p[0] * 30 + 0.5))
+""",
+         *(f"{str(x):18} {row(softmax_stable(x))}   "
+           + "█" * round(30 * max(softmax_stable(x)))
+           for x in ([8.0, 0.0, -8.0], [1.0, 0.0, -1.0])))
 
     X = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0],
          [1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 1.0]]
     _, free = attention_with_softmax(X, X, X)
     _, causal = attention_with_softmax(X, X, X, causal_mask(4, 4))
+    left, right = heatmap(free).split("\n"), heatmap(causal).split("\n")
     show("""
 --- 4.5  Causal mask --------------------------------------------------
 四个 token 的自注意力；有因果掩码时，每个 token 只看自己和之前的
 Self-attention of four tokens; with a causal mask each token sees itself and
 those before it
 
-           no mask       causal mask   weights under the causal mask""")
-    for i, pictures in enumerate(zip(heatmap(free).split("\n"),
-                                     heatmap(causal).split("\n"))):
-        show(f"token {i}    {'    '.join(pictures)}    "
-             + " ".join(f"{w:.4f}" for w in causal[i]))
+          no mask      causal mask   weights under the causal mask""",
+         *(f"token {i}   {left[i]}   {right[i]}    {row(causal[i])}"
+           for i in range(len(X))))
     return 0
 
 

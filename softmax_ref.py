@@ -221,10 +221,9 @@ def entropy(p: list[float]) -> float:
     """
     if any(p_i < 0.0 for p_i in p):
         raise ValueError(f"entropy needs entries >= 0, got {min(p)}")
-    if not abs(math.fsum(p) - 1.0) <= 1e-9:
-        raise ValueError(f"entropy needs a sum of 1, got {math.fsum(p)}")
-    # 从 0.0 里减，免得出现 -0.0 | subtracted from 0.0, it is never -0.0
-    return 0.0 - math.fsum(p_i * math.log(p_i) for p_i in p if p_i > 0.0)
+    if not abs(sum(p) - 1.0) <= 1e-9:
+        raise ValueError(f"entropy needs a sum of 1, got {sum(p)}")
+    return max(0.0, -math.fsum(p_i * math.log(p_i) for p_i in p if p_i > 0.0))
 
 
 # 本章之外：对数与梯度 | Beyond the chapter: logs and gradients ---------------
@@ -343,10 +342,11 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
             "softmax_backward needs lists of equal length, "
             f"got {len(p)} and {len(grad_p)}"
         )
+    for v in p + grad_p:
+        if not math.isfinite(v):
+            raise ValueError(f"softmax_backward needs finite numbers, got {v}")
     mean = math.fsum(p_i * g_i for p_i, g_i in zip(p, grad_p))
-    if not math.isfinite(mean):
-        raise ValueError(f"softmax_backward needs finite numbers, got {mean}")
-    return [p_i * (g_i - mean) for p_i, g_i in zip(p, grad_p)]
+    return [p_i * g_i - p_i * mean for p_i, g_i in zip(p, grad_p)]
 
 
 # 画出来看 | Pictures --------------------------------------------------------
@@ -362,7 +362,7 @@ def bar_chart(p: list[float], width: int = 30) -> str:
 
     - 需要 Needs: 无 nothing
     """
-    if width < 1:
+    if not width >= 1:
         raise ValueError(f"bar_chart needs width >= 1, got {width}")
     lines = []
     for p_i in p:
@@ -408,9 +408,9 @@ def for_console(text: str, encoding: str) -> str:
 
     - 需要 Needs: 无 nothing
     """
-    shades = "█▓▒░"
+    shades = "".join(shade for shade in "█▓▒░" if shade in text)
     if shades.encode(encoding, "ignore").decode(encoding) != shades:
-        text = text.translate(str.maketrans(shades, "#+-."))
+        text = text.translate(str.maketrans("█▓▒░", "#+-."))
     return "\n".join(
         line for line in text.split("\n")
         if line.encode(encoding, "ignore").decode(encoding) == line
@@ -423,19 +423,18 @@ def main(argv: list[str] | None = None) -> int:
     """
     import sys
 
-    def show(text: str) -> None:
-        print(for_console(text, sys.stdout.encoding or "utf-8"))
+    def show(*lines: str) -> None:
+        print(for_console("\n".join(lines), sys.stdout.encoding or "utf-8"))
 
-    def numbers(p: list[float]) -> str:
-        return " ".join(f"{p_i:.4f}" for p_i in p)
+    def row(p: list[float], digits: int = 4) -> str:
+        return " ".join(f"{p_i:.{digits}f}" for p_i in p)
 
     arguments = sys.argv[1:] if argv is None else argv
     if arguments:
         try:
             show(softmax_steps([float(a) for a in arguments]))
         except ValueError as error:
-            print(f"softmax_ref.py needs scores, like 2 1 0.1: {error}",
-                  file=sys.stderr)
+            print(f"softmax_ref.py: {error}", file=sys.stderr)
             return 2
         return 0
 
@@ -447,48 +446,49 @@ Hard max keeps only the largest score; softmax gives each score a share
 
 {softmax_steps(x)}
 
-   softmax   {numbers(softmax_stable(x))}
-   hardmax   {numbers(hardmax(x))}
+   softmax   {row(softmax_stable(x))}
+   hardmax   {row(hardmax(x))}
 """)
 
-    show("""\
+    lines = []
+    for x in ([1.0, 2.0, 3.0], [1000.0, 1001.0, 1002.0],
+              [-1000.0, -1001.0, -1002.0]):
+        try:
+            naive = row(softmax_naive(x))
+        except ArithmeticError as error:
+            naive = type(error).__name__
+        lines.append(f"{str(x):28} {naive:22} {row(softmax_stable(x))}")
+    show(f"""\
 --- 4.2  Naive and stable ---------------------------------------------
 照公式直接算，分数太大会上溢，太小会变成 0 除以 0；先减去最大值就没事
 The plain formula overflows for large scores and divides 0 by 0 for very
 negative ones; subtract the maximum first, and all is well
-""")
-    show(f"{'scores':24} {'softmax_naive':22} softmax_stable")
-    for scores in ([1, 2, 3], [1000, 1001, 1002], [-1000, -1001, -1002]):
-        floats = [float(x_i) for x_i in scores]
-        try:
-            naive = numbers(softmax_naive(floats))
-        except ArithmeticError as error:
-            naive = type(error).__name__
-        show(f"{str(scores):24} {naive:22} {numbers(softmax_stable(floats))}")
+
+{'scores':28} {'softmax_naive':22} softmax_stable""", *lines)
 
     show("""
 --- 4.3  Saturation ---------------------------------------------------
 差距越大，越接近 one-hot，这就是饱和（本章称“极端化”）；横条是最大概率
 The larger the gaps, the closer to one-hot: this is saturation
 ("extremization" in the chapter); the bar is the largest probability
-""")
-    for scores in ([1, 1, 1], [1, 2, 3], [1, 5, 10], [1, 50, 100],
-                   [1, 500, 1000]):
-        p = softmax_stable([float(x_i) for x_i in scores])
-        six = " ".join(f"{p_i:.6f}" for p_i in p)
-        show(f"{str(scores):14} {six}  {'█' * int(p[-1] * 30 + 0.5)}")
+""",
+         *(f"{str(x):21} {row(softmax_stable(x), 6)}  "
+           + "█" * round(26 * max(softmax_stable(x)))
+           for x in ([1.0, 1.0, 1.0], [1.0, 2.0, 3.0], [1.0, 5.0, 10.0],
+                     [1.0, 50.0, 100.0], [1.0, 500.0, 1000.0])))
 
+    lines = []
+    for T in [0.1, 0.5, 1.0, 2.0, 5.0, 10.0]:
+        p = softmax_with_temperature([1.0, 2.0, 3.0], T)
+        one, two = round(36 * p[0]), round(36 * (p[0] + p[1]))
+        bar = "░" * one + "▒" * (two - one) + "█" * (36 - two)
+        lines.append(f"T = {T:4.1f}   {row(p)}   {bar}")
     show("""
 --- 4.4  Temperature --------------------------------------------------
 温度低则尖锐，高则平坦，趋近均匀分布；每条横条按三个概率分成三段
 Low temperatures sharpen, high ones flatten towards uniform; each bar is
 cut into the three probabilities
-""")
-    for temperature in [0.1, 0.5, 1.0, 2.0, 5.0, 10.0]:
-        p = softmax_with_temperature(x, temperature)
-        one, two = int(p[0] * 36 + 0.5), int((p[0] + p[1]) * 36 + 0.5)
-        bar = "░" * one + "▒" * (two - one) + "█" * (36 - two)
-        show(f"T = {temperature:4.1f}   {numbers(p)}   {bar}")
+""", *lines)
     return 0
 
 

@@ -123,7 +123,7 @@ def cross_entropy(
     y = [label_smoothing / len(x)] * len(x)
     y[target] += 1.0 - label_smoothing
     # 0 * -inf 是 nan，跳过 y_i = 0 的类 | leave out classes of y_i = 0
-    return 0.0 - math.fsum(y_i * l_i for y_i, l_i in zip(y, log_p) if y_i)
+    return max(0.0, -math.fsum(y_i * l for y_i, l in zip(y, log_p) if y_i))
 
 
 def cross_entropy_backward(
@@ -250,14 +250,15 @@ def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
             "sparsemax_backward needs lists of equal length, "
             f"got {len(p)} and {len(grad_p)}"
         )
+    for v in p + grad_p:
+        if not math.isfinite(v):
+            raise ValueError(
+                f"sparsemax_backward needs finite numbers, got {v}"
+            )
     support = [g_i for p_i, g_i in zip(p, grad_p) if p_i > 0.0]
     if not support:
         raise ValueError("sparsemax_backward needs an entry above 0, got none")
     mean = math.fsum(support) / len(support)
-    if not math.isfinite(mean):
-        raise ValueError(
-            f"sparsemax_backward needs finite numbers, got {mean}"
-        )
     return [g_i - mean if p_i > 0.0 else 0.0 for p_i, g_i in zip(p, grad_p)]
 
 
@@ -267,8 +268,8 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
 
         entmax(x)_i = max(1 + (α - 1)(x_i - m - τ), 0)^(1 / (α - 1))
 
-    alpha 为 1 是 softmax，为 2 是 sparsemax，越大越稀疏：
-    At alpha 1 it is softmax, at 2 sparsemax; the larger, the sparser:
+    α（alpha）为 1 是 softmax，为 2 是 sparsemax，越大越稀疏：
+    At α (alpha) 1 it is softmax, at 2 sparsemax; the larger, the sparser:
 
     >>> for alpha in [1.0, 1.5, 2.0]:
     ...     print([round(p_i, 4) for p_i in entmax([0.0, 0.5, 1.0], alpha)])
@@ -394,8 +395,7 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
         kept = the fewest, from the highest down, with Σ_kept p_i >= top_p
 
     跨过界线的那一个也要保留，否则 top_p 较小时一个都不剩：
-    The one that crosses the line is kept too; else a small top_p would leave
-    none:
+    The one that crosses the line is kept too; else a small top_p keeps none:
 
     >>> x = [math.log(0.5), math.log(0.4), math.log(0.1)]
     >>> [round(p_i, 4) for p_i in softmax_top_p(x, top_p=0.8)]
@@ -441,12 +441,12 @@ def sample(p: list[float], u: float) -> int:
     1
 
     - 等价 Same as: numpy.searchsorted(numpy.cumsum(p), u, side="right")
-    - 需要 Needs: math
+    - 需要 Needs: 无 nothing
     """
     if any(p_i < 0.0 for p_i in p):
         raise ValueError(f"sample needs entries >= 0, got {min(p)}")
-    if not abs(math.fsum(p) - 1.0) <= 1e-9:
-        raise ValueError(f"sample needs a sum of 1, got {math.fsum(p)}")
+    if not abs(sum(p) - 1.0) <= 1e-9:
+        raise ValueError(f"sample needs a sum of 1, got {sum(p)}")
     if not 0.0 <= u < 1.0:
         raise ValueError(f"sample needs 0 <= u < 1, got {u}")
     total, drawn = 0.0, 0
@@ -465,16 +465,16 @@ def main(argv: list[str] | None = None) -> int:
     """
     import sys
 
-    def show(text: str) -> None:
-        print(for_console(text, sys.stdout.encoding or "utf-8"))
+    def show(*lines: str) -> None:
+        print(for_console("\n".join(lines), sys.stdout.encoding or "utf-8"))
 
     arguments = sys.argv[1:] if argv is None else argv
     try:
         x = [float(a) for a in arguments] or [0.0, 0.5, 1.0, 1.2]
-        softmax, middle, sparse = (entmax(x, alpha) for alpha in (1, 1.5, 2))
+        charts = [bar_chart(entmax(x, alpha), width=12).split("\n")
+                  for alpha in (1.0, 1.5, 2.0)]
     except ValueError as error:
-        print(f"variants_ref.py needs scores, like 2 1 0.1: {error}",
-              file=sys.stderr)
+        print(f"variants_ref.py: {error}", file=sys.stderr)
         return 2
 
     show(f"""\
@@ -483,21 +483,20 @@ softmax 每一项都大于 0；sparsemax 让低分恰好得 0；1.5-entmax 在�
 Softmax keeps every entry above 0; sparsemax gives low scores exactly 0;
 1.5-entmax is in between
 
-{'x':>10}   {'softmax':20} {'1.5-entmax':20} sparsemax""")
-    charts = [bar_chart(p, 12).split("\n") for p in (softmax, middle, sparse)]
-    for x_i, one, two, three in zip(x, *charts):
-        show(f"{x_i:10g}   {one:20} {two:20} {three}")
+{'x':>10}   {'softmax':20} {'1.5-entmax':20} sparsemax""",
+         *(f"{x_i:10g}   {one:20} {two:20} {three}"
+           for x_i, one, two, three in zip(x, *charts)))
 
+    columns = zip(x, log_softmax(x), softmax_top_k(x, min(2, len(x))),
+                  softmax_top_p(x, 0.8), hardmax(x))
     show("""
 --- 4.6  Logs and truncation ------------------------------------------
 对数概率；只留最高的 2 个；留到累积概率 0.8 为止；只留最高的 1 个
 Log-probability; the 2 highest only; as many as make 0.8; the 1 highest only
 
-         x   log_softmax     top-k 2   top-p 0.8     hardmax""")
-    rows = zip(x, log_softmax(x), softmax_top_k(x, min(2, len(x))),
-               softmax_top_p(x, 0.8), hardmax(x))
-    for x_i, *values in rows:
-        show(f"{x_i:10g}   " + " ".join(f"{v:11.4f}" for v in values))
+         x   log_softmax     top-k 2   top-p 0.8     hardmax""",
+         *(f"{x_i:10g}   {log_p_i:11.5g} {k_i:11.4f} {p_i:11.4f} {h_i:11.4f}"
+           for x_i, log_p_i, k_i, p_i, h_i in columns))
     return 0
 
 
