@@ -163,28 +163,27 @@ def label(x: Any) -> str:
 
 
 @pytest.mark.parametrize("softmax", SOFTMAXES)
-@pytest.mark.parametrize("x", SCORES, ids=label)
+@pytest.mark.parametrize("x", SCORES + [SCORES_5000], ids=label)
 def test_answer_is_a_distribution_in_the_order_of_the_scores(
     softmax: Callable[[Vector], Vector], x: Vector
 ) -> None:
     p = softmax(x)
     assert len(p) == len(x)
     assert all(type(p_i) is float for p_i in p) and positive_zeros(p)
-    assert math.isclose(math.fsum(p), 1.0, rel_tol=1e-13)
+    assert math.isclose(math.fsum(p), 1.0, rel_tol=1e-13 + 2e-16 * len(x))
     for i, j in zip(range(len(x)), range(1, len(x))):
         assert p[i] >= p[j] if x[i] >= x[j] else p[i] <= p[j]
     assert p[x.index(max(x))] == max(p) > 0.0
     assert all(p_i == 0.0 for p_i, x_i in zip(p, x) if x_i == -INF)
 
 
-@pytest.mark.parametrize("softmax", SOFTMAXES[:7])
-@pytest.mark.parametrize("x", SCORES, ids=label)
+@pytest.mark.parametrize("softmax", SOFTMAXES)
 def test_adding_a_constant_changes_nothing(
-    softmax: Callable[[Vector], Vector], x: Vector
+    softmax: Callable[[Vector], Vector]
 ) -> None:
-    shifted = [x_i + 64.0 for x_i in x]
-    if all(s - 64.0 == x_i for s, x_i in zip(shifted, x)):  # added exactly
-        assert softmax(shifted) == softmax(x)
+    for x in [1.0, 2.0, 3.0], [0.25, -8.0, 0.25], [700.0, 0.0], [-INF, 0.5]:
+        for constant in (64.0, -1024.0):  # which these can add exactly
+            assert softmax([x_i + constant for x_i in x]) == softmax(x)
 
 
 @pytest.mark.parametrize("x", SCORES, ids=label)
@@ -240,7 +239,6 @@ def test_hardmax_takes_the_first_maximum(x: Vector) -> None:
 
 def test_entropy_of_the_extremes() -> None:
     assert str(entropy([1.0, 0.0])) == "0.0"  # not -0.0
-    assert entropy([0.25] * 4) == pytest.approx(math.log(4.0))
     assert entropy([0.25] * 4) == pytest.approx(math.log(4.0))
     for rounded in (9.9e-10, -9.9e-10):  # a sum is seldom exactly 1
         assert entropy([0.5, 0.5 + rounded]) == pytest.approx(math.log(2.0))
@@ -425,29 +423,6 @@ def test_sparsemax_is_the_projection_exactly() -> None:
         sizes.add(len(support))
     assert {1, 2, 3, 4} <= sizes
     assert sparsemax([0.0, 1.0]) == [0.0, 1.0]  # on the edge of the support
-
-
-def exact_entmax(x: Vector, alpha: float) -> list[Decimal]:
-    """By bisection in 60 digits, from the formula of Tsallis' exponential."""
-    a, m = Decimal(alpha) - 1, Decimal(max(x))
-    low, high = Decimal(0), 1 / a
-    with localcontext() as context:
-        context.prec = 60
-        for _ in range(190):
-            tau = (low + high) / 2
-            base = [1 + a * (Decimal(x_i) - m - tau) for x_i in x]
-            p = [b ** (1 / a) if b > 0 else Decimal(0) for b in base]
-            low, high = (tau, high) if sum(p) > 1 else (low, tau)
-    return p
-
-
-@pytest.mark.parametrize("alpha", [1.0 + 2**-20, 1.25, 1.5, 1.75, 2.0])
-def test_entmax_to_the_last_digits(alpha: float) -> None:
-    for x in ([0.0, 0.5, 1.0], [3.0, 1.0, 3.0], [0.1, 0.2, 0.3, -INF],
-              [1000.0, 1001.0]):
-        for got, want in zip(entmax(x, alpha), exact_entmax(x, alpha)):
-            assert abs(Decimal(got) - want) <= Decimal(4e-16)
-    assert entmax([0.0] * 90, alpha) == pytest.approx([1 / 90] * 90, rel=1e-14)
 
 
 def test_sparsemax_and_entmax_agree_and_move_apart() -> None:
@@ -731,6 +706,29 @@ def test_entmax_meets_the_conditions_of_its_maximum(alpha: float) -> None:
                 assert 1.0 + a * (x_i - taus[0]) <= 1e-5
         supports.add(len(kept))
     assert len(supports) > 2
+
+
+def exact_entmax(x: Vector, alpha: float) -> list[Decimal]:
+    """By bisection in 60 digits, from the formula of Tsallis' exponential."""
+    a, m = Decimal(alpha) - 1, Decimal(max(x))
+    low, high = Decimal(0), 1 / a
+    with localcontext() as context:
+        context.prec = 60
+        for _ in range(190):
+            tau = (low + high) / 2
+            base = [1 + a * (Decimal(x_i) - m - tau) for x_i in x]
+            p = [b ** (1 / a) if b > 0 else Decimal(0) for b in base]
+            low, high = (tau, high) if sum(p) > 1 else (low, tau)
+    return p
+
+
+@pytest.mark.parametrize("alpha", [1.0 + 2**-20, 1.25, 1.5, 1.75, 2.0])
+def test_entmax_to_the_last_digits(alpha: float) -> None:
+    for x in ([0.0, 0.5, 1.0], [3.0, 1.0, 3.0], [0.1, 0.2, 0.3, -INF],
+              [1000.0, 1001.0]):
+        for got, want in zip(entmax(x, alpha), exact_entmax(x, alpha)):
+            assert abs(Decimal(got) - want) <= Decimal(4e-16)
+    assert entmax([0.0] * 90, alpha) == pytest.approx([1 / 90] * 90, rel=1e-14)
 
 
 def test_matrix_arithmetic_in_exact_numbers() -> None:
