@@ -117,6 +117,55 @@ def matmul(A: list[list[float]], B: list[list[float]]) -> list[list[float]]:
 
 # 4.5 缩放点积注意力 | Scaled dot-product attention --------------------------
 
+def attention_shapes(
+    Q: list[list[float]],
+    K: list[list[float]],
+    V: list[list[float]],
+    mask: list[list[bool]] | None = None,
+) -> tuple[int, int, int]:
+    """检查 Q、K、V 和掩码的形状是否相配；返回 n_q、n_k、d_v。
+    Check that the shapes of Q, K, V and a mask fit; returns n_q, n_k, d_v.
+
+        Q: n_q × d    K: n_k × d    V: n_k × d_v    mask: n_q × n_k
+
+    >>> Q, K = [[1.0, 0.0]], [[1.0, 2.0], [0.0, 1.0], [3.0, 1.0]]
+    >>> V = [[5.0], [6.0], [7.0]]
+    >>> attention_shapes(Q, K, V)
+    (1, 3, 1)
+
+    每个键都要有一个值；掩码里只能是 True 和 False：
+    Each key needs a value; a mask holds nothing but True and False:
+
+    >>> attention_shapes(Q, K, V[:2])
+    Traceback (most recent call last):
+    ValueError: attention_shapes needs V as long as K, got 2 and 3
+    >>> attention_shapes(Q, K, V, [[1.0, 1.0, 0.0]])
+    Traceback (most recent call last):
+    ValueError: attention_shapes needs True or False, got 1.0
+
+    - 需要 Needs: shape
+    """
+    (n_q, _), (n_k, _), (n_v, d_v) = shape(Q), shape(K), shape(V)
+    if n_v != n_k:
+        raise ValueError(
+            f"attention_shapes needs V as long as K, got {n_v} and {n_k}"
+        )
+    if mask is not None:
+        rows, columns = shape(mask)
+        if (rows, columns) != (n_q, n_k):
+            raise ValueError(
+                f"attention_shapes needs a mask of {n_q}x{n_k}, "
+                f"got {rows}x{columns}"
+            )
+        for keep in mask:
+            for k in keep:
+                if isinstance(k, float) or k not in (True, False):
+                    raise ValueError(
+                        f"attention_shapes needs True or False, got {k}"
+                    )
+    return n_q, n_k, d_v
+
+
 def attention_scores(
     Q: list[list[float]], K: list[list[float]], scale: float | None = None
 ) -> list[list[float]]:
@@ -256,22 +305,12 @@ def attention_with_softmax(
     - 来源 Source: Vaswani et al. 2017, §3.2.1, Eq. (1)
     - 等价 Same as: torch.nn.functional.scaled_dot_product_attention(Q, K, V)
     - 需要 Needs: math, softmax_stable, shape, dot, transpose, matmul,
-      attention_scores, softmax_masked
+      attention_shapes, attention_scores, softmax_masked
     """
-    scores = attention_scores(Q, K)
-    (n_q, n_k), (n_v, _) = shape(scores), shape(V)
-    if n_v != n_k:
-        raise ValueError(
-            f"attention_with_softmax needs V as long as K, got {n_v} and {n_k}"
-        )
+    _, n_k, _ = attention_shapes(Q, K, V, mask)
     if mask is None:
         mask = [[True] * n_k for _ in Q]
-    rows, columns = shape(mask)
-    if (rows, columns) != (n_q, n_k):
-        raise ValueError(
-            f"attention_with_softmax needs a mask of {n_q}x{n_k}, "
-            f"got {rows}x{columns}"
-        )
+    scores = attention_scores(Q, K)
     weights = [softmax_masked(row, keep) for row, keep in zip(scores, mask)]
     # 0 * nan 是 nan，没人关注的值换成 0 | values that none attends to: 0
     seen = [any(column) for column in zip(*mask)]
@@ -496,8 +535,8 @@ def multi_head_attention(
     - 来源 Source: Vaswani et al. 2017, §3.2.2; Ainslie et al. 2023, §2.2
     - 等价 Same as: torch.nn.MultiheadAttention (weights transposed, no bias)
     - 需要 Needs: math, softmax_stable, shape, dot, transpose, matmul,
-      attention_scores, softmax_masked, attention_with_softmax,
-      split_heads, merge_heads
+      attention_shapes, attention_scores, softmax_masked,
+      attention_with_softmax, split_heads, merge_heads
     """
     Q = split_heads(matmul(X, W_q), heads)
     if kv_heads is None:
@@ -605,27 +644,12 @@ def attention_online(
 
     - 来源 Source: Dao et al. 2022, §3.1, Algorithm 1
     - 等价 Same as: torch.nn.functional.scaled_dot_product_attention(Q, K, V)
-    - 需要 Needs: math, shape, dot, transpose, matmul, attention_scores
+    - 需要 Needs: math, shape, dot, transpose, matmul, attention_shapes,
+      attention_scores
     """
     if block < 1:
         raise ValueError(f"attention_online needs block >= 1, got {block}")
-    (n_q, _), (n_k, _), (n_v, d_v) = shape(Q), shape(K), shape(V)
-    if n_v != n_k:
-        raise ValueError(
-            f"attention_online needs V as long as K, got {n_v} and {n_k}"
-        )
-    rows, columns = (n_q, n_k) if mask is None else shape(mask)
-    if (rows, columns) != (n_q, n_k):
-        raise ValueError(
-            f"attention_online needs a mask of {n_q}x{n_k}, "
-            f"got {rows}x{columns}"
-        )
-    for keep in mask or []:
-        for k in keep:
-            if isinstance(k, float) or k not in (True, False):
-                raise ValueError(
-                    f"attention_online needs True or False, got {k}"
-                )
+    _, n_k, d_v = attention_shapes(Q, K, V, mask)
     output = []
     for i, q in enumerate(Q):
         m, s, o = -math.inf, 0.0, [0.0] * d_v
@@ -685,8 +709,8 @@ def attention_backward(
     - 来源 Source: Dao et al. 2022, Appendix B.4
     - 等价 Same as: torch.autograd.grad(output, (Q, K, V), grad_output)
     - 需要 Needs: math, softmax_stable, softmax_backward, shape, dot,
-      transpose, matmul, attention_scores, softmax_masked,
-      attention_with_softmax
+      transpose, matmul, attention_shapes, attention_scores,
+      softmax_masked, attention_with_softmax
     """
     _, weights = attention_with_softmax(Q, K, V)
     grad_V = matmul(transpose(weights), grad_output)

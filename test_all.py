@@ -875,18 +875,17 @@ BAD: list[Case] = BAD_SCORES + [
     (softmax_masked, ([-INF, 1.0], [True, False]),
      f"softmax_stable {MAXIMUM} -inf"),
     *((attention, (M23, M23, M32),
-       f"{attention.__name__} needs V as long as K, got 3 and 2")
+       "attention_shapes needs V as long as K, got 3 and 2")
       for attention in (attention_with_softmax, attention_online)),
     *((attention, (M23, M23, M23, mask),
-       f"{attention.__name__} needs a mask of 2x2, got {got}")
+       f"attention_shapes needs a mask of 2x2, got {got}")
       for attention in (attention_with_softmax, attention_online)
       for mask, got in (([[True, True]], "1x2"), ([[True]] * 2, "2x1"),
                         ([[True] * 2] * 3, "3x2"))),
     *((attention, (M23, M23, M23, [[True, True], [True, k]]),
-       f"{name} needs True or False, got {k}")
-      for attention, name in ((attention_with_softmax, "softmax_masked"),
-                              (attention_online, "attention_online"))
-      for k in (0.0, 1.0, -INF, 2)),
+       f"attention_shapes needs True or False, got {k}")
+      for attention in (attention_with_softmax, attention_online)
+      for k in (0.0, 1.0, -INF, 2, None)),
     *((attention, (M23, M32, M32),
        "attention_scores needs Q and K of equal d, got 3 and 2")
       for attention in (attention_with_softmax, attention_online)),
