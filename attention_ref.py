@@ -1,7 +1,8 @@
 """注意力：查询、键、值 | Attention: queries, keys and values
 
 第 4 章 4.5 节的参考实现。矩阵是由行组成的嵌套列表，一行一个 token（词元）。
-Reference for chapter 4, section 4.5. Matrices are lists of rows, one a token.
+Reference code for chapter 4, section 4.5. A matrix is a nested list of rows,
+one row per token.
 
     Q   n_q 个查询，维度 d，n_q × d | n_q queries of dimension d
     K   n_k 个键，维度 d，n_k × d | n_k keys of dimension d
@@ -27,7 +28,8 @@ def shape(A: list[list[float]] | list[list[bool]]) -> tuple[int, int]:
     (2, 3)
 
     嵌套列表的各行可以不等长，zip 又会悄悄截断，所以先查形状：
-    Nested lists may be ragged and zip cuts silently, so shapes come first:
+    Rows of a nested list may differ in length, and zip silently drops what is
+    left over, so the shape is checked first:
 
     >>> list(zip([1, 2, 3], [4, 5]))
     [(1, 4), (2, 5)]
@@ -185,9 +187,11 @@ def attention_scores(
     >>> attention_scores(Q, K)
     [[1.0, 0.0, 0.5], [0.0, 0.5, 0.5]]
 
-    各分量相互独立、均值为 0、方差为 1 时，点积的方差等于 d；除以 √d 后回到 1：
-    For independent components of mean 0 and variance 1 the dot product has
-    variance d; divided by √d it is back at 1:
+    各分量相互独立、均值为 0、方差为 1 时，点积的方差等于 d，除以 √d 后回到 1；
+    这里 d = 64，由 2000 个点积估计方差：
+    For independent components of mean 0 and variance 1, the dot product has
+    variance d, and dividing it by √d brings the variance back to 1; here
+    d = 64, and the variance is estimated from 2000 dot products:
 
     >>> import random
     >>> g = random.Random(0).gauss
@@ -228,7 +232,8 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
     [0.5, 0.0, 0.5]
 
     分数乘 0 不是掩码：exp(0) = 1，那个位置照样分到概率：
-    Multiplying a score by 0 is no mask: exp(0) = 1, and it still gets a share:
+    Multiplying a score by 0 does not mask it: exp(0) = 1, so that position
+    still gets a share:
 
     >>> [round(p_i, 4) for p_i in softmax_stable([2.0, 1.0, 3.0 * 0])]
     [0.6652, 0.2447, 0.09]
@@ -237,7 +242,8 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
     [0.7311, 0.2689, 0.0]
 
     要加到分数上的掩码（0 和 -inf）意思不同，先换成布尔值：
-    A mask that is meant to be added (0 and -inf) must first become booleans:
+    A mask meant to be added to the scores (0 and -inf) works differently and
+    must first be turned into booleans:
 
     >>> additive = [0.0, -math.inf]
     >>> softmax_masked([1.0, 2.0], additive)
@@ -312,7 +318,7 @@ def attention_with_softmax(
         mask = [[True] * n_k for _ in Q]
     scores = attention_scores(Q, K)
     weights = [softmax_masked(row, keep) for row, keep in zip(scores, mask)]
-    # 0 * nan 是 nan，没人关注的值换成 0 | values that none attends to: 0
+    # 0 * nan 是 nan，没人关注的值换成 0 | zero out unattended values
     seen = [any(column) for column in zip(*mask)]
     values = [v if s else [0.0] * len(v) for v, s in zip(V, seen)]
     output = matmul(weights, values)
@@ -374,8 +380,8 @@ def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
     1 1 1 1 1
 
     逐个生成 token 时，以前的键和值都已存好（KV 缓存），每步只有一个新查询：
-    Generating token by token, earlier keys and values are stored (KV cache),
-    and each step has one new query:
+    When tokens are generated one by one, the earlier keys and values are
+    already stored (the KV cache), and each step has just one new query:
 
     >>> causal_mask(1, 5) == causal_mask(5, 5)[-1:]
     True
@@ -410,7 +416,8 @@ def padding_mask(
     1 1 0
 
     与另一个掩码合用，就是逐项取 and，例如这里的因果掩码：
-    Together with another mask: and, entry by entry, here with a causal one:
+    To combine it with another mask, here a causal one, take the and of each
+    pair of entries:
 
     >>> causal = [[True, False], [True, True]]
     >>> for padding_row, causal_row in zip(padding_mask(2, 2, 1), causal):
@@ -522,9 +529,10 @@ def multi_head_attention(
     ...                        for half in (left, right)])
     True
 
-    kv_heads 较少时，几个查询头共用键和值：分组查询注意力（GQA）；1 就是 MQA：
+    kv_heads 较少时，几个查询头共用键和值，这是分组查询注意力（GQA）；为 1 时是
+    多查询注意力（MQA）：
     With fewer kv_heads some query heads share keys and values: grouped-query
-    attention (GQA); with 1 it is MQA:
+    attention (GQA); with 1 it is multi-query attention (MQA):
 
     >>> half = [row[:2] for row in I]
     >>> twice = [row + row for row in half]
@@ -585,8 +593,8 @@ def softmax_online(x: list[float]) -> list[float]:
     [0.09, 0.6652, 0.2447]
 
     两段数据各自得到 (m, s)，也这样合并，所以能分块，也能分到多台机器：
-    The (m, s) of two halves merge in the same way, so it runs in blocks, and
-    across machines:
+    The (m, s) pairs of two parts of the data merge in the same way, so the
+    work can be split into blocks, or across machines:
 
     >>> (m_a, s_a), (m_b, s_b) = (1.0, 1.0), (3.0, 1.0 + math.exp(-1.0))
     >>> m = max(m_a, m_b)
@@ -629,8 +637,8 @@ def attention_online(
         o' = o (s exp(m - m') / s') + Σ_j (e_j / s') V_j
 
     与在线 softmax 相同，只是迄今的输出 o 也要跟着缩放；每块有 block 个键：
-    As in the online softmax, with the output so far, o, rescaled as well; each
-    block has block keys:
+    As in online softmax, except that the output so far, o, is rescaled too;
+    the argument block is the number of keys per block:
 
     >>> Q = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
     >>> K = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]
@@ -755,8 +763,8 @@ def main(argv: list[str] | None = None) -> int:
     show("""\
 --- 4.5  Scaled dot-product attention ---------------------------------
 两个查询，三个键，d = 4：点积除以 2，逐行 softmax，再对值 10、20、30 加权求和
-Two queries, three keys, d = 4: dot products, halved, softmax row by row,
-then the weighted sum of the values 10, 20, 30
+Two queries, three keys, d = 4: dot products, divided by 2, softmax row by
+row, then the weighted sum of the values 10, 20, 30
 
           Q K^T   scaled        weights                picture    output""",
          *(f"query {i}   {row(raw[i], 0)}   {row(scaled[i], 1)}   "
@@ -764,10 +772,10 @@ then the weighted sum of the values 10, 20, 30
            for i in range(len(Q))))
 
     show("""
---- 4.5  Why divide by the root of d ----------------------------------
+--- 4.5  Why divide by the square root of d ---------------------------
 各分量独立、标准正态，d = 64 时分数的大小约为 8，softmax 饱和；除以 8 即可
 With independent standard normal components and d = 64, scores are typically
-about 8 in size and softmax saturates; divided by 8 it does not
+about 8 in size and softmax saturates; dividing by 8 prevents this
 """,
          *(f"{str(x):18} {row(softmax_stable(x))}   "
            + "█" * round(30 * max(softmax_stable(x)))

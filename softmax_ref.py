@@ -1,7 +1,8 @@
 """softmax：从分数到概率 | Softmax: from scores to probabilities
 
 第 4 章 4.1 到 4.4 节的参考实现。从上往下读，每个例子都会运行。
-Reference for chapter 4, sections 4.1 to 4.4. Read from the top; examples run.
+Reference code for chapter 4, sections 4.1 to 4.4. Read it from the top; every
+example is run and checked.
 
     x   n 个分数，-inf 表示不参与 | n scores; -inf means left out
     m   最大的分数 max(x) | the largest score
@@ -74,7 +75,8 @@ def softmax_naive(x: list[float]) -> list[float]:
     ZeroDivisionError
 
     还没低到报错的地步，结果就已经不对了（应为 0.7311）：
-    Just short of raising an error it is already wrong (0.7311 is right):
+    Scores not quite low enough to raise an error already give a wrong result
+    (0.7311 is right):
 
     >>> round(softmax_naive([-744.0, -745.0])[0], 4) == 0.7311
     False
@@ -96,8 +98,9 @@ def softmax_stable(x: list[float]) -> list[float]:
 
     分子和分母同除以任意的 exp(C)，商不变，这就是平移不变性；取 C = m，最大的
     指数项就成为 exp(0) = 1：
-    Divide top and bottom by exp(C), for any C, and the quotient stays: this is
-    shift invariance. With C = m the largest exponential becomes exp(0) = 1:
+    Dividing numerator and denominator by the same exp(C) leaves the quotient
+    unchanged, for any C: this is shift invariance. With C = m the largest
+    exponential becomes exp(0) = 1:
 
     >>> [round(p_i, 4) for p_i in softmax_stable([1000.0, 1001.0, 1002.0])]
     [0.09, 0.2447, 0.6652]
@@ -105,19 +108,19 @@ def softmax_stable(x: list[float]) -> list[float]:
     True
 
     差距很大时它会饱和（本章称“极端化”）：其余各项接近 0，最后恰好是 0：
-    Where gaps are large it saturates ("extremization" in the chapter): all
-    other entries come close to 0, and in the end are exactly 0:
+    With large gaps it saturates ("extremization" in the chapter): all entries
+    but the largest approach 0, and end up exactly 0:
 
     >>> softmax_stable([1000.0, 1.0, 1.0])
     [1.0, 0.0, 0.0]
 
     用 math.fsum 求和，误差不会累积：每个概率只错在末几位，分数低得越多，
     错的位数越多。
-    With math.fsum for the sum no error piles up: only the last few digits of a
-    probability are off, more of them the lower its score.
+    Summing with math.fsum keeps errors from piling up: each probability is off
+    only in its last few digits, and in more of them the lower its score.
 
     最大值必须有限；-inf 不参与，概率恰好是 0：
-    The maximum must be finite; -inf is left out, with a probability of 0:
+    The maximum must be finite; -inf is left out, its probability exactly 0:
 
     >>> softmax_stable([7.0, 7.0, -math.inf])
     [0.5, 0.5, 0.0]
@@ -157,9 +160,9 @@ def softmax_with_temperature(
     [0.09, 0.2447, 0.6652]
     [0.3006, 0.3322, 0.3672]
 
-    先减最大值再除以 T，所以 T 极小时 exp 也不会上溢；并列的最大值平分：
-    Subtract the maximum, then divide by T, so that exp does not overflow even
-    at a tiny T; tied maxima share equally:
+    先减最大值再除以 T；T 极小时，直接算 x / T 会上溢成 inf；并列的最大值平分：
+    The maximum is subtracted before dividing by T: at a tiny T, x / T itself
+    would overflow to inf; tied maxima share equally:
 
     >>> softmax_with_temperature([1.0, 3.0, 3.0], 1e-308)
     [0.0, 0.5, 0.5]
@@ -203,7 +206,7 @@ def entropy(p: list[float]) -> float:
 
     exp(entropy) 是困惑度：p 相当于在几个等可能的选项里挑一个：
     exp(entropy) is the perplexity: p is as uncertain as a pick among that many
-    equal options:
+    equally likely options:
 
     >>> round(math.exp(entropy([0.25, 0.25, 0.25, 0.25])), 9)
     4.0
@@ -234,9 +237,9 @@ def logsumexp(x: list[float]) -> float:
 
         logsumexp(x) = log(Σ_i exp(x_i)) = m + log1p(Σ_others exp(x_i - m))
 
-    others 是最大项以外的各项；最大项恰好是 1，留给 log1p，就不会吞没小的：
-    others are all but the largest; that one is exactly 1 and, left to log1p,
-    does not swallow the small ones:
+    others 是最大项以外的各项；最大项恰好是 1，由 log1p 来加，小的不会被吞没：
+    others stands for every term but the largest, which is exactly 1; log1p
+    adds that 1 itself, so the small terms are not swallowed:
 
     >>> f"{logsumexp([0.0, -40.0]):.3e}"
     '4.248e-18'
@@ -298,7 +301,7 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
     [-0.0599, -0.1628, 0.2227]
 
     饱和之后，梯度也是 0，和 hardmax 一样：
-    Once saturated, the gradient is 0 as well, just as for hardmax:
+    Once softmax saturates, its gradient is 0 too, like that of hardmax:
 
     >>> softmax_jacobian([1000.0, 1.0])[0][0]
     0.0
@@ -316,7 +319,8 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
 
 def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     """反向传播：由损失对 p 的梯度，得到对 x 的梯度。
-    Backward pass: from the gradient with respect to p to the one for x.
+    Backward pass: turns the gradient of the loss with respect to p into the
+    gradient with respect to x.
 
         grad_x_i = p_i (grad_p_i - Σ_j p_j grad_p_j)
 
@@ -353,7 +357,7 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
 
 def bar_chart(p: list[float], width: int = 30) -> str:
     """把概率画成横条，一行一个；概率 1 有 width 格长。
-    Probabilities as bars, one per line; a probability of 1 is width blocks.
+    Probabilities as bars, one per line; the bar for 1 is width blocks long.
 
     >>> print(bar_chart([0.25, 0.75, 0.0], width=8))
     0.2500 ██
@@ -373,8 +377,9 @@ def bar_chart(p: list[float], width: int = 30) -> str:
 
 
 def softmax_steps(x: list[float], temperature: float = 1.0) -> str:
-    """把计算过程列成表，像手算那样：减去 m，取指数，归一化。
-    The calculation as a table, as by hand: minus m, exponentiate, normalise.
+    """把计算过程列成表，像手算那样：减去 m，取指数，再归一化，使总和为 1。
+    The calculation as a table, as if by hand: subtract m, exponentiate, then
+    normalise to a sum of 1.
 
     >>> print(softmax_steps([1.0, 2.0, 3.0]))
              x        x - m      exp   p
@@ -419,7 +424,8 @@ def for_console(text: str, encoding: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """走一遍 4.1 到 4.4 节，或者计算命令行给出的分数。
-    Walk through sections 4.1 to 4.4, or work the scores of the command line.
+    Walk through sections 4.1 to 4.4, or work through scores given on the
+    command line.
     """
     import sys
 

@@ -4,7 +4,7 @@
 1 examples · 2 properties · 3 numbers · 4 bad input · 5 the text and the runs
 
 随机数都有种子；标准答案来自 decimal 和 fractions。
-All random numbers are seeded; the exact answers are by decimal and fractions.
+All random numbers are seeded; exact answers come from decimal and fractions.
 """
 
 import ast
@@ -67,7 +67,7 @@ getcontext().Emin = -10**9
 
 # 1 例子 | Examples ----------------------------------------------------------
 # 文档字符串和 README 里的例子，逐个运行；没有例子的函数算失败。
-# The examples of docstrings and README; a function without any fails.
+# Runs every example in the docstrings and README; no example is a failure.
 
 def run_examples(text: str, names: dict[str, Any], title: str) -> int:
     """Run the doctests of a text; fail with doctest's report."""

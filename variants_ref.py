@@ -1,7 +1,8 @@
 """softmax 的变体：对数、稀疏、采样 | Variants: logs, sparse ones, sampling
 
 第 4 章 4.6 节的参考实现，以及训练和生成时常用的几个函数。
-Reference for chapter 4, section 4.6, with what training and generation use.
+Reference code for chapter 4, section 4.6, and what training and generation
+use besides.
 
     x   n 个分数，-inf 表示不参与 | n scores, -inf for one that is left out
     m   最大的分数 max(x) | the largest score
@@ -49,9 +50,9 @@ def log_softmax(x: list[float]) -> list[float]:
     >>> 1e16 - (1e16 + math.log(2.0))
     0.0
 
-    Σ 不含最大的一项 1，所以最大项的对数也准；SciPy 和 PyTorch 在这里得 0：
-    Σ leaves out the largest term, a 1, so that its log is accurate too; SciPy
-    and PyTorch answer 0 here:
+    Σ 不含最大的一项 1，所以最高分的对数概率也准；SciPy 和 PyTorch 在此得 0：
+    Σ leaves out the largest term, which is 1, so the log-probability of the
+    largest score is accurate too; SciPy and PyTorch return 0 here:
 
     >>> f"{log_softmax([40.0, 0.0])[0]:.3e}"
     '-4.248e-18'
@@ -89,8 +90,8 @@ def cross_entropy(
     '0.1698'
 
     最常见的错误是先做一遍 softmax：[100, 0, 0] 变成 [1, 0, 0]，损失降不到 0：
-    The most common mistake is softmax beforehand: [100, 0, 0] turns into
-    [1, 0, 0], and the loss cannot come down to 0:
+    The most common mistake is to apply softmax first: [100, 0, 0] turns into
+    [1, 0, 0], and the loss cannot get down to 0:
 
     >>> f"{cross_entropy([100.0, 0.0, 0.0], 0):.4f}"
     '0.0000'
@@ -146,8 +147,8 @@ def cross_entropy_backward(
     -0.1562
 
     各项之和为 0，所以目标那一项就是其余各项之和取负；p 舍入到 1 时也不会消失：
-    All entries sum to 0: the one of the target is minus the sum of the others
-    and survives when p rounds to 1:
+    The entries sum to 0, so the entry of the target is minus the sum of the
+    others, and it does not vanish even where p rounds to 1:
 
     >>> f"{cross_entropy_backward([50.0, 0.0], 0)[0]:.4e}"
     '-1.9287e-22'
@@ -155,7 +156,7 @@ def cross_entropy_backward(
     0.0
 
     - 来源 Source: Szegedy et al. 2016, §7
-    - 等价 Same as: jax.grad(cross_entropy)(x, target)
+    - 等价 Same as: torch.autograd.grad(cross_entropy(x, target), x)
     - 需要 Needs: math, softmax_stable
     """
     p = softmax_stable(x)
@@ -201,9 +202,9 @@ def sparsemax(x: list[float]) -> list[float]:
     >>> [max(x_i - tau, 0.0) for x_i in x]
     [0.0, 0.25, 0.75]
 
-    本章的例子只剩一项，和 hardmax 一样；公式写错了，也看不出来：
-    The chapter's example leaves just one entry, as hardmax does; it would not
-    show a mistake in the formula:
+    本章的例子只有一项大于 0，和 hardmax 一样；公式写错了，也看不出来：
+    The chapter's example leaves only one entry above 0, as hardmax does, so a
+    mistake in the formula would not show:
 
     >>> sparsemax([1.0, 2.0, 3.0])
     [0.0, 0.0, 1.0]
@@ -230,7 +231,7 @@ def sparsemax(x: list[float]) -> list[float]:
 
 def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     """sparsemax 的反向传播：支撑集之内减去均值，之外为 0。
-    Backward pass of sparsemax: minus the mean inside the support, 0 outside.
+    Backward pass of sparsemax: subtract the mean in the support; 0 outside.
 
         grad_x_i = grad_p_i - mean(grad_p over the support) if p_i > 0, else 0
 
@@ -316,21 +317,21 @@ def gumbel_softmax(
     x: list[float], u: list[float], temperature: float = 1.0
 ) -> list[float]:
     """Gumbel-softmax：给分数加上噪声再做 softmax，是可求导的采样。
-    Gumbel-softmax: softmax of the scores with noise; sampling with a gradient.
+    Gumbel-softmax: softmax of the scores plus noise; differentiable sampling.
 
         g_i = -log(-log(u_i)),    gumbel_softmax = softmax((x + g) / T)
 
     随机数 u 由外面传入，所以结果可以重现；最大的一项就是抽中的：
-    The random u comes from outside, so the result is repeatable; the largest
-    entry is the one drawn:
+    The random numbers u are passed in, so the result is reproducible; the
+    largest entry is the one drawn:
 
     >>> p = gumbel_softmax([2.0, 1.0], u=[0.5, 0.9], temperature=0.1)
     >>> [round(p_i, 4) for p_i in p]
     [0.0001, 0.9999]
 
     每一项成为最大项的频率，接近 softmax 的概率（Gumbel-max 技巧）：
-    How often an entry is the largest comes close to softmax (the Gumbel-max
-    trick):
+    The share of draws in which an entry is the largest comes close to its
+    softmax probability (the Gumbel-max trick):
 
     >>> import random
     >>> r = random.Random(1).random
@@ -395,7 +396,8 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
         kept = the fewest, from the highest down, with Σ_kept p_i >= top_p
 
     跨过界线的那一个也要保留，否则 top_p 较小时一个都不剩：
-    The one that crosses the line is kept too; else a small top_p keeps none:
+    The one that crosses the line is kept too; otherwise a small top_p would
+    keep none at all:
 
     >>> x = [math.log(0.5), math.log(0.4), math.log(0.1)]
     >>> [round(p_i, 4) for p_i in softmax_top_p(x, top_p=0.8)]
@@ -461,7 +463,8 @@ def sample(p: list[float], u: float) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """同一组分数上的各种变体，可以用命令行给出自己的分数。
-    The variants side by side on the same scores, or on the command line's.
+    The variants side by side on one set of scores, which can be given on the
+    command line.
     """
     import sys
 
@@ -492,7 +495,8 @@ Softmax keeps every entry above 0; sparsemax gives low scores exactly 0;
     show("""
 --- 4.6  Logs and truncation ------------------------------------------
 对数概率；只留最高的 2 个；留到累积概率 0.8 为止；只留最高的 1 个
-Log-probability; the 2 highest only; as many as make 0.8; the 1 highest only
+Log-probability; only the 2 highest; the top ones until they total 0.8;
+only the 1 highest
 
          x   log_softmax     top-k 2   top-p 0.8     hardmax""",
          *(f"{x_i:10g}   {log_p_i:11.5g} {k_i:11.4f} {p_i:11.4f} {h_i:11.4f}"
