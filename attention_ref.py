@@ -49,14 +49,18 @@ def shape(A: list[list[float]] | list[list[bool]]) -> tuple[int, int]:
 
 
 def dot(a: list[float], b: list[float]) -> float:
-    """点积：对应的数相乘再相加；方向越一致，点积越大。
-    The dot product: multiply in pairs and add up; the more two vectors point
-    the same way, the larger it is.
+    """点积：对应的数相乘再相加；长度一定时，方向越一致，点积越大。
+    The dot product: multiply in pairs and add up; for vectors of given length,
+    the more they point the same way, the larger it is.
 
         a · b = Σ_i a_i b_i
 
     >>> dot([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]) == 1*4 + 2*5 + 3*6
     True
+
+    两个列表的元素个数必须相同：
+    Both lists must have the same number of elements:
+
     >>> dot([1.0, 2.0, 3.0], [4.0, 5.0])
     Traceback (most recent call last):
     ValueError: dot needs lists of equal length, got 3 and 2
@@ -219,8 +223,8 @@ def attention_scores(
 
 
 def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
-    """带掩码的 softmax：只在保留的分数之间分配，其余恰好是 0。
-    Masked softmax: shared among the scores that are kept, exactly 0 elsewhere.
+    """带掩码的 softmax：概率只分给保留的分数，其余恰好是 0。
+    Masked softmax: probability for the kept scores only, exactly 0 elsewhere.
 
         p_i = exp(x_i) / Σ_kept exp(x_j) if keep_i, else 0;    none kept: all 0
 
@@ -231,9 +235,9 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
     >>> softmax_masked([1.0, math.nan, 1.0], [True, False, True])
     [0.5, 0.0, 0.5]
 
-    分数乘 0 不是掩码：exp(0) = 1，那个位置照样分到概率：
-    Multiplying a score by 0 does not mask it: exp(0) = 1, so that position
-    still gets a share:
+    分数乘 0 并没有屏蔽它，因为 exp(0) = 1，那个位置照样分到概率：
+    Multiplying a score by 0 does not mask it, for exp(0) = 1, and so that
+    position still gets a share:
 
     >>> [round(p_i, 4) for p_i in softmax_stable([2.0, 1.0, 3.0 * 0])]
     [0.6652, 0.2447, 0.09]
@@ -241,7 +245,7 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
     >>> [round(p_i, 4) for p_i in softmax_masked([2.0, 1.0, 3.0], keep)]
     [0.7311, 0.2689, 0.0]
 
-    要加到分数上的掩码（0 和 -inf）意思不同，先换成布尔值：
+    加到分数上的那种掩码（0 和 -inf）意思不同，要先换成布尔值：
     A mask meant to be added to the scores (0 and -inf) works differently and
     must first be turned into booleans:
 
@@ -296,14 +300,18 @@ def attention_with_softmax(
     >>> [[round(v, 4) for v in row] for row in output]
     [[18.0072], [21.5096]]
 
-    mask 为 n_q × n_k，True 表示可以关注；没有查询关注的值，即使是 nan 也无妨：
-    mask is n_q × n_k, and True means attend; a value that no query attends to
+    mask 为 n_q × n_k，True 表示可以关注；对所有查询都屏蔽的值，是 nan 也无妨：
+    mask is n_q × n_k, and True means attend; a value hidden from all queries
     may even be nan:
 
     >>> V[2] = [math.nan]
     >>> mask = [[True, False, False], [False, False, False]]
     >>> attention_with_softmax(Q, K, V, mask)
     ([[10.0], [0.0]], [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+
+    没有掩码时，这个 nan 会进入输出，所以报错：
+    Without a mask this nan would get into the output, so it is an error:
+
     >>> attention_with_softmax(Q, K, V)
     Traceback (most recent call last):
     ValueError: attention_with_softmax needs finite S and V, got nan
@@ -370,9 +378,9 @@ def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
     1 1 0
     1 1 1
 
-    查询少于键时，向右下对齐：最后一个查询能看到全部的键：
-    With fewer queries than keys it is aligned bottom-right: the last query
-    sees every key:
+    查询少于键时，向右下对齐，最后一个查询可以关注全部的键：
+    With fewer queries than keys it is aligned bottom-right, and the last query
+    may attend to every key:
 
     >>> for row in causal_mask(2, 5):
     ...     print(*map(int, row))
@@ -406,16 +414,16 @@ def padding_mask(
 
         keep_ij = j < length
 
-    屏蔽的是键，也就是列，不是查询；屏蔽查询，整行就没有可关注的了：
-    It hides keys, the columns, not queries; a hidden query would be a row with
-    nothing to attend to:
+    屏蔽的是键（列），不是查询（行）；屏蔽一个查询，它就没有键可以关注了：
+    It hides keys (columns), not queries (rows); a hidden query would have no
+    key to attend to:
 
     >>> for row in padding_mask(2, 3, length=2):
     ...     print(*map(int, row))
     1 1 0
     1 1 0
 
-    与另一个掩码合用，就是逐项取 and，例如这里的因果掩码：
+    与别的掩码合用时，逐项取 and；这里是与因果掩码合用：
     To combine it with another mask, here a causal one, take the and of each
     pair of entries:
 
@@ -454,6 +462,10 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
 
     >>> split_heads([["a0", "a1", "a2", "a3"], ["b0", "b1", "b2", "b3"]], 2)
     [[['a0', 'a1'], ['b0', 'b1']], [['a2', 'a3'], ['b2', 'b3']]]
+
+    头数必须整除列数：
+    The number of heads must divide the number of columns:
+
     >>> split_heads([["a0", "a1", "a2"]], 2)
     Traceback (most recent call last):
     ValueError: split_heads needs heads that divide 3, got 2
@@ -477,8 +489,9 @@ def merge_heads(outputs: list[list[list[float]]]) -> list[list[float]]:
 
         h × n × d -> n × (h d)
 
-    只 reshape 而不转置，token a 的行里就混进了别的 token：
-    With a reshape and no transpose, other tokens get into the row of token a:
+    第一个结果是对的；第二个只 reshape 而不转置，token b 混进了 token a 的行：
+    The first result is right; the second, a reshape without a transpose, has
+    token b in the row of token a:
 
     >>> heads = [[["a0", "a1"], ["b0", "b1"]], [["a2", "a3"], ["b2", "b3"]]]
     >>> merge_heads(heads)
@@ -529,10 +542,11 @@ def multi_head_attention(
     ...                        for half in (left, right)])
     True
 
-    kv_heads 较少时，几个查询头共用键和值，这是分组查询注意力（GQA）；为 1 时是
-    多查询注意力（MQA）：
-    With fewer kv_heads some query heads share keys and values: grouped-query
-    attention (GQA); with 1 it is multi-query attention (MQA):
+    kv_heads 少于 heads 时，几个查询头共用键和值，即分组查询注意力（GQA）；
+    kv_heads 为 1 就是多查询注意力（MQA）：
+    With kv_heads fewer than heads, some query heads share keys and values, as
+    in grouped-query attention (GQA); with kv_heads 1 it is multi-query
+    attention (MQA):
 
     >>> half = [row[:2] for row in I]
     >>> twice = [row + row for row in half]
@@ -592,17 +606,20 @@ def softmax_online(x: list[float]) -> list[float]:
     >>> [round(p_i, 4) for p_i in softmax_online([1.0, 3.0, 2.0])]
     [0.09, 0.6652, 0.2447]
 
-    两段数据各自得到 (m, s)，也这样合并，所以能分块，也能分到多台机器：
-    The (m, s) pairs of two parts of the data merge in the same way, so the
-    work can be split into blocks, or across machines:
+    两段分数各算各的 (m, s)，也能这样合并，所以可以分块算，也可以分到多台机器
+    上算；这里的两段是 [1.0] 和 [3.0, 2.0]：
+    The (m, s) pairs of two parts merge in the same way, so the work can be
+    split into blocks, or across machines; the parts here are [1.0] and
+    [3.0, 2.0]:
 
     >>> (m_a, s_a), (m_b, s_b) = (1.0, 1.0), (3.0, 1.0 + math.exp(-1.0))
     >>> m = max(m_a, m_b)
     >>> f"{s_a * math.exp(m_a - m) + s_b * math.exp(m_b - m):.4f}"
     '1.5032'
 
-    误差比 softmax_stable 大一些，随个数增长。
-    Its error is larger than that of softmax_stable and grows with the count.
+    误差比 softmax_stable 大一些，随分数的个数增长。
+    Its error is somewhat larger than that of softmax_stable and grows with the
+    number of scores.
 
     - 来源 Source: Milakov & Gimelshein 2018, §3, Algorithm 3
     - 等价 Same as: scipy.special.softmax(x); torch.softmax(x, dim=-1)
@@ -636,9 +653,9 @@ def attention_online(
         s' = s exp(m - m') + Σ_j e_j
         o' = o (s exp(m - m') / s') + Σ_j (e_j / s') V_j
 
-    与在线 softmax 相同，只是迄今的输出 o 也要跟着缩放；每块有 block 个键：
+    与在线 softmax 相同，只是已有的输出 o 也要跟着缩放；每块最多 block 个键：
     As in online softmax, except that the output so far, o, is rescaled too;
-    the argument block is the number of keys per block:
+    a block holds at most block keys:
 
     >>> Q = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
     >>> K = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]
@@ -689,16 +706,16 @@ def attention_backward(
     V: list[list[float]],
     grad_output: list[list[float]],
 ) -> tuple[list[list[float]], list[list[float]], list[list[float]]]:
-    """注意力（无掩码）的反向传播：由对输出的梯度，得到对 Q、K、V 的梯度。
-    Backward pass of attention (no mask): from the gradient with respect to the
-    output to those for Q, K and V.
+    """注意力（无掩码）的反向传播：由损失对输出的梯度，得到对 Q、K、V 的梯度。
+    Backward pass of attention (no mask): turns the gradient of the loss with
+    respect to the output into those with respect to Q, K and V.
 
         grad_V = weightsᵀ grad_output
         grad_S = softmax_backward(weights, grad_output Vᵀ) / √d, row by row
         grad_Q = grad_S K,    grad_K = grad_Sᵀ Q
 
-    用差商检验 Q 的第一个分量：
-    The first component of Q, checked by a difference quotient:
+    用差商检验 grad_Q 的第一个分量：
+    The first component of grad_Q, checked by a difference quotient:
 
     >>> Q, K, V = [[1.0, 0.0]], [[1.0, 2.0], [0.0, 1.0]], [[1.0], [4.0]]
     >>> grad_Q, grad_K, grad_V = attention_backward(Q, K, V, [[1.0]])
@@ -773,7 +790,8 @@ row, then the weighted sum of the values 10, 20, 30
 
     show("""
 --- 4.5  Why divide by the square root of d ---------------------------
-各分量独立、标准正态，d = 64 时分数的大小约为 8，softmax 饱和；除以 8 即可
+各分量相互独立、服从标准正态分布，d = 64 时分数的大小一般约为 8，
+softmax 会饱和；除以 8 就不会
 With independent standard normal components and d = 64, scores are typically
 about 8 in size and softmax saturates; dividing by 8 prevents this
 """,

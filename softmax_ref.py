@@ -66,9 +66,9 @@ def softmax_naive(x: list[float]) -> list[float]:
     Traceback (most recent call last):
     OverflowError
 
-    分数低到 -1000 时，指数项全部下溢为 0，于是 0 除以 0：
-    At scores as low as -1000 all exponentials underflow to 0, and 0 is divided
-    by 0:
+    分数全都低到 -1000 时，指数项全部下溢为 0，于是 0 除以 0：
+    With all scores as low as -1000 all exponentials underflow to 0, and 0 is
+    divided by 0:
 
     >>> softmax_naive([-1000.0])  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
@@ -96,28 +96,29 @@ def softmax_stable(x: list[float]) -> list[float]:
 
         softmax(x)_i = exp(x_i - m) / Σ_j exp(x_j - m),    m = max(x)
 
-    分子和分母同除以任意的 exp(C)，商不变，这就是平移不变性；取 C = m，最大的
-    指数项就成为 exp(0) = 1：
-    Dividing numerator and denominator by the same exp(C) leaves the quotient
-    unchanged, for any C: this is shift invariance. With C = m the largest
-    exponential becomes exp(0) = 1:
+    每个分数都减去 C，等于分子和分母同除以 exp(C)，商不变，这就是平移不变性；
+    取 C = m，最大的指数项就变为 exp(0) = 1：
+    Subtracting C from every score divides numerator and denominator by exp(C),
+    which leaves the quotient unchanged: this is shift invariance. With C = m
+    the largest exponential becomes exp(0) = 1:
 
     >>> [round(p_i, 4) for p_i in softmax_stable([1000.0, 1001.0, 1002.0])]
     [0.09, 0.2447, 0.6652]
     >>> softmax_stable([1000.0, 1001.0]) == softmax_stable([0.0, 1.0])
     True
 
-    差距很大时它会饱和（本章称“极端化”）：其余各项接近 0，最后恰好是 0：
+    差距很大时会饱和（本章称“极端化”），其余各项接近 0；差距再大，就恰好是 0：
     With large gaps it saturates ("extremization" in the chapter): all entries
-    but the largest approach 0, and end up exactly 0:
+    but the largest approach 0, and at still larger gaps are exactly 0:
 
     >>> softmax_stable([1000.0, 1.0, 1.0])
     [1.0, 0.0, 0.0]
 
-    用 math.fsum 求和，误差不会累积：每个概率只错在末几位，分数低得越多，
+    用 math.fsum 求和，误差不会累积：每个概率只错在末几位，分数比 m 低得越多，
     错的位数越多。
     Summing with math.fsum keeps errors from piling up: each probability is off
-    only in its last few digits, and in more of them the lower its score.
+    only in its last few digits, in more of them the further its score is
+    below m.
 
     最大值必须有限；-inf 不参与，概率恰好是 0：
     The maximum must be finite; -inf is left out, its probability exactly 0:
@@ -160,9 +161,10 @@ def softmax_with_temperature(
     [0.09, 0.2447, 0.6652]
     [0.3006, 0.3322, 0.3672]
 
-    先减最大值再除以 T；T 极小时，直接算 x / T 会上溢成 inf；并列的最大值平分：
-    The maximum is subtracted before dividing by T: at a tiny T, x / T itself
-    would overflow to inf; tied maxima share equally:
+    先减最大值，再除以 T；直接算 x / T 的话，T 极小时会上溢为 inf。并列的最大值
+    平分概率：
+    The maximum is subtracted before dividing by T; at a tiny T, x / T itself
+    would overflow to inf. Tied maxima share the probability equally:
 
     >>> softmax_with_temperature([1.0, 3.0, 3.0], 1e-308)
     [0.0, 0.5, 0.5]
@@ -196,16 +198,17 @@ def softmax_with_temperature(
 
 
 def entropy(p: list[float]) -> float:
-    """熵：p 有多平坦，单位是 nat；最尖锐为 0，最平坦为 log(n)。
-    Entropy: how flat p is, in nats; 0 at its sharpest, log(n) at its flattest.
+    """熵：p 有多平坦，单位是 nat（用自然对数）；最尖锐为 0，最平坦为 log(n)。
+    Entropy: how flat p is, in nats (natural logs); 0 at its sharpest, log(n)
+    at its flattest.
 
         entropy(p) = -Σ_i p_i log(p_i),    0 log 0 = 0
 
     >>> entropy([0.0, 1.0, 0.0])
     0.0
 
-    exp(entropy) 是困惑度：p 相当于在几个等可能的选项里挑一个：
-    exp(entropy) is the perplexity: p is as uncertain as a pick among that many
+    exp(entropy) 是困惑度，p 的不确定程度相当于在这么多个等可能的选项里挑一个：
+    exp(entropy) is the perplexity; p is as uncertain as a pick among that many
     equally likely options:
 
     >>> round(math.exp(entropy([0.25, 0.25, 0.25, 0.25])), 9)
@@ -237,9 +240,10 @@ def logsumexp(x: list[float]) -> float:
 
         logsumexp(x) = log(Σ_i exp(x_i)) = m + log1p(Σ_others exp(x_i - m))
 
-    others 是最大项以外的各项；最大项恰好是 1，由 log1p 来加，小的不会被吞没：
-    others stands for every term but the largest, which is exactly 1; log1p
-    adds that 1 itself, so the small terms are not swallowed:
+    others 是最大项以外的各项，最大项恰好是 1；log1p(y) 就是 log(1 + y)，但 y
+    再小也不会被 1 吞没：
+    others stands for every term but the largest, which is exactly 1; log1p(y)
+    is log(1 + y), but however small y is, the 1 does not swallow it:
 
     >>> f"{logsumexp([0.0, -40.0]):.3e}"
     '4.248e-18'
@@ -252,9 +256,9 @@ def logsumexp(x: list[float]) -> float:
     >>> logsumexp([1000.0, 1000.0]) == 1000.0 + math.log(2.0)
     True
 
-    误差在 m 与结果中绝对值较大者的末几位；空列表和 -inf 得 -inf：
-    The error is in the last digits of m or of the result, whichever is larger
-    in size; an empty list and -inf give -inf:
+    误差只在末几位，按 m 与结果中绝对值较大的那个算；空列表和 -inf 得 -inf：
+    Only the last few digits are off, those of m or of the result, whichever is
+    larger in size; an empty list and -inf give -inf:
 
     >>> logsumexp([]), logsumexp([-math.inf])
     (-inf, -inf)
@@ -280,9 +284,9 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
 
         J_ij = ∂p_i / ∂x_j = p_i (δ_ij - p_j),    n × n,    δ_ij = 1 if i = j
 
-    对角线外也不为零：一个分数上升，其他概率都会下降，各行之和为 0：
-    It is not zero off the diagonal: when one score rises, all the other
-    probabilities fall, and each row sums to 0:
+    对角线外也不为零，因为一个分数上升，其他概率都会下降；各行之和为 0：
+    It is not zero off the diagonal, for when one score rises, all the other
+    probabilities fall; each row sums to 0:
 
     >>> for row in softmax_jacobian([1.0, 2.0, 3.0]):
     ...     print([round(J_ij, 4) for J_ij in row])
@@ -330,8 +334,8 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     >>> softmax_backward([0.5, 0.5], [1.0, 0.0])
     [0.25, -0.25]
 
-    grad_p 各项相同时梯度为 0：概率之和恒为 1，不能一起上升：
-    Where all entries of grad_p are equal the gradient is 0: probabilities
+    grad_p 各项相同时梯度为 0，因为概率之和恒为 1，不能一起上升：
+    Where all entries of grad_p are equal the gradient is 0, as probabilities
     always sum to 1 and cannot rise together:
 
     >>> softmax_backward([0.25, 0.75], [8.0, 8.0])
@@ -356,7 +360,7 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
 # 画出来看 | Pictures --------------------------------------------------------
 
 def bar_chart(p: list[float], width: int = 30) -> str:
-    """把概率画成横条，一行一个；概率 1 有 width 格长。
+    """把概率画成横条，一行一个；概率 1 对应 width 格。
     Probabilities as bars, one per line; the bar for 1 is width blocks long.
 
     >>> print(bar_chart([0.25, 0.75, 0.0], width=8))
@@ -466,9 +470,9 @@ Hard max keeps only the largest score; softmax gives each score a share
         lines.append(f"{str(x):28} {naive:22} {row(softmax_stable(x))}")
     show(f"""\
 --- 4.2  Naive and stable ---------------------------------------------
-照公式直接算，分数太大会上溢，太小会变成 0 除以 0；先减去最大值就没事
-The plain formula overflows for large scores and divides 0 by 0 for very
-negative ones; subtract the maximum first, and all is well
+照公式直接算，分数太高会上溢，全都太低会变成 0 除以 0；先减最大值就没事
+The plain formula overflows for large scores and divides 0 by 0 where all are
+very negative; subtract the maximum first, and all is well
 
 {'scores':28} {'softmax_naive':22} softmax_stable""", *lines)
 

@@ -1,8 +1,8 @@
 """softmax 的变体：对数、稀疏、采样 | Variants: logs, sparse ones, sampling
 
 第 4 章 4.6 节的参考实现，以及训练和生成时常用的几个函数。
-Reference code for chapter 4, section 4.6, and what training and generation
-use besides.
+Reference code for chapter 4, section 4.6, and a few functions that training
+and generation often use.
 
     x   n 个分数，-inf 表示不参与 | n scores, -inf for one that is left out
     m   最大的分数 max(x) | the largest score
@@ -35,15 +35,17 @@ def log_softmax(x: list[float]) -> list[float]:
     >>> [round(math.exp(v), 4) for v in log_softmax([1.0, 2.0, 3.0])]
     [0.09, 0.2447, 0.6652]
 
-    如果先算 softmax 再取对数，第一项就成了 log(0)：
-    With softmax first and the log after, the first entry would be log(0):
+    先算 softmax 再取对数，下面的第一项就会是 log(0)，而不是 -1000：
+    With softmax first and the log after, the first entry here would be log(0)
+    rather than -1000:
 
     >>> log_softmax([0.0, 1000.0])
     [-1000.0, 0.0]
 
-    先减 m，再减对数；如果减去两者的和，m 很大时 log(2) 会被舍入掉：
-    Subtract m, then the log; subtracting their sum would round log(2) away
-    where m is large:
+    先减 m，再减对数；如果减去两者的和，m 很大时，对数（这里是 log(2)）就会被
+    舍入掉：
+    Subtract m, then the log; where m is large, subtracting their sum would
+    round the log, here log(2), away:
 
     >>> [round(v, 4) for v in log_softmax([1e16, 1e16])]
     [-0.6931, -0.6931]
@@ -89,9 +91,9 @@ def cross_entropy(
     >>> f"{cross_entropy([2.0, 0.0, -1.0], target=0):.4f}"
     '0.1698'
 
-    最常见的错误是先做一遍 softmax：[100, 0, 0] 变成 [1, 0, 0]，损失降不到 0：
-    The most common mistake is to apply softmax first: [100, 0, 0] turns into
-    [1, 0, 0], and the loss cannot get down to 0:
+    最常见的错误是先做一遍 softmax，[100, 0, 0] 变成 [1, 0, 0]，损失降不到 0：
+    The most common mistake is to apply softmax first, which turns [100, 0, 0]
+    into [1, 0, 0], and the loss cannot get down to 0:
 
     >>> f"{cross_entropy([100.0, 0.0, 0.0], 0):.4f}"
     '0.0000'
@@ -103,6 +105,10 @@ def cross_entropy(
 
     >>> f"{cross_entropy([2.0, 0.0, -1.0], 0, label_smoothing=0.1):.4f}"
     '0.3365'
+
+    类从 0 数起，3 个类的最后一个是 2：
+    Classes count from 0, and the last of 3 is 2:
+
     >>> cross_entropy([2.0, 0.0, -1.0], target=3)
     Traceback (most recent call last):
     ValueError: cross_entropy needs 0 <= target < 3, got 3
@@ -146,7 +152,7 @@ def cross_entropy_backward(
     >>> round((above - below) / (2 * h), 4)
     -0.1562
 
-    各项之和为 0，所以目标那一项就是其余各项之和取负；p 舍入到 1 时也不会消失：
+    各项之和为 0，所以目标那一项就是其余各项之和取负；p 舍入到 1 时它也不消失：
     The entries sum to 0, so the entry of the target is minus the sum of the
     others, and it does not vanish even where p rounds to 1:
 
@@ -184,22 +190,23 @@ def sparsemax(x: list[float]) -> list[float]:
 
         sparsemax(x)_i = max(x_i - τ, 0),    τ = (Σ_top-k x_j - 1) / k
 
-    单纯形是各项不小于 0、和为 1 的向量；sparsemax 取其中离 x 最近的一点：
-    The simplex is all vectors with a sum of 1 and no entry below 0; sparsemax
-    takes the one nearest to x:
+    单纯形由所有各项不小于 0、和为 1 的向量组成；sparsemax 取其中离 x 最近的：
+    The simplex is made up of all vectors with no entry below 0 and a sum of 1;
+    sparsemax takes the one nearest to x:
 
     >>> sparsemax([0.0, 0.5, 1.0])
     [0.0, 0.25, 0.75]
     >>> sparsemax([0.5, -9.0, 0.5])
     [0.5, 0.0, 0.5]
 
-    从高到低累加，直到下一个分数不高于阈值 τ；在此之前的 k 个，概率大于 0：
-    Add up from the highest down, until the next score is not above the
-    threshold τ; the k scores before it have probabilities above 0:
+    从高到低逐个取分数，每取一个就重算阈值 τ，直到下一个分数不高于 τ；取到的
+    k 个概率大于 0，这里 k = 2：
+    Take scores from the highest down, with a new threshold τ each time, until
+    the next one is not above τ; the k taken have probabilities above 0, and
+    here k = 2:
 
-    >>> x, k = [0.0, 0.5, 1.0], 2
-    >>> tau = (1.0 + 0.5 - 1) / k
-    >>> [max(x_i - tau, 0.0) for x_i in x]
+    >>> tau = (1.0 + 0.5 - 1) / 2
+    >>> [max(x_i - tau, 0.0) for x_i in [0.0, 0.5, 1.0]]
     [0.0, 0.25, 0.75]
 
     本章的例子只有一项大于 0，和 hardmax 一样；公式写错了，也看不出来：
@@ -230,8 +237,9 @@ def sparsemax(x: list[float]) -> list[float]:
 
 
 def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
-    """sparsemax 的反向传播：支撑集之内减去均值，之外为 0。
-    Backward pass of sparsemax: subtract the mean in the support; 0 outside.
+    """sparsemax 的反向传播：p 大于 0 处，grad_p 减去这些位置的均值；其余为 0。
+    Backward pass of sparsemax: where p is above 0, grad_p minus its mean over
+    those entries; 0 elsewhere.
 
         grad_x_i = grad_p_i - mean(grad_p over the support) if p_i > 0, else 0
 
@@ -278,7 +286,8 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     [0.0841, 0.2917, 0.6242]
     [0.0, 0.25, 0.75]
 
-    用二分法求 τ：τ 越大，各项越小；总和为 1 的 τ 只有一个，在 0 与 log(n) 间。
+    用二分法求 τ：τ 越大，各项越小；使各项之和为 1 的 τ 只有一个，在 0 与
+    log(n) 之间。
     τ is found by bisection: the larger τ, the smaller the entries; just one τ,
     between 0 and log(n), makes them sum to 1.
 
@@ -371,6 +380,10 @@ def softmax_top_k(x: list[float], k: int) -> list[float]:
 
     >>> softmax_top_k([5.0, 5.0, 5.0], k=2)
     [0.5, 0.5, 0.0]
+
+    k 不能大于分数的个数：
+    k cannot be larger than the number of scores:
+
     >>> softmax_top_k([5.0, 5.0, 5.0], k=4)
     Traceback (most recent call last):
     ValueError: softmax_top_k needs 1 <= k <= 3, got 4
@@ -462,7 +475,7 @@ def sample(p: list[float], u: float) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """同一组分数上的各种变体，可以用命令行给出自己的分数。
+    """把同一组分数的各种变体并排列出；也可以在命令行给出自己的分数。
     The variants side by side on one set of scores, which can be given on the
     command line.
     """
