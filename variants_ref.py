@@ -4,7 +4,7 @@
 Reference code for chapter 4, section 4.6, and a few functions that training
 and generation often use.
 
-    x   n 个分数，-inf 表示不参与 | n scores, -inf for one that is left out
+    x   n 个分数，-inf 表示不参与 | n scores; -inf means left out
     m   最大的分数 max(x) | the largest score
     p   概率分布 | a distribution
     y   目标分布 | the target distribution
