@@ -682,20 +682,21 @@ def attention_online(
             part = slice(start, start + block)
             S = attention_scores([q], K[part])[0]
             keep = [True] * len(S) if mask is None else mask[i][part]
-            kept = [(S_j, v) for S_j, v, k in zip(S, V[part], keep) if k]
-            used = [a for S_j, v in kept for a in [S_j] + v]
-            bad = [a for a in used if not math.isfinite(a)]
+            S = [S_j for S_j, k in zip(S, keep) if k]
+            values = [v for v, k in zip(V[part], keep) if k]
+            if not S:
+                continue
+            m_old, m = m, max([m] + S)
+            e = [math.exp(S_j - m) for S_j in S]
+            old = s * math.exp(m_old - m)
+            s = old + math.fsum(e)
+            added = matmul([[e_j / s for e_j in e]], values)[0]
+            o = [o_k * (old / s) + a_k for o_k, a_k in zip(o, added)]
+            bad = [a for a in S + o if not math.isfinite(a)]
             if bad:
                 raise ValueError(
                     f"attention_online needs finite S and V, got {bad[0]}"
                 )
-            if kept:
-                m_old, m = m, max([m] + [S_j for S_j, _ in kept])
-                e = [math.exp(S_j - m) for S_j, _ in kept]
-                old = s * math.exp(m_old - m)
-                s = old + math.fsum(e)
-                added = matmul([[e_j / s for e_j in e]], [v for _, v in kept])
-                o = [o_k * (old / s) + a_k for o_k, a_k in zip(o, added[0])]
         output.append(o)
     return output
 
