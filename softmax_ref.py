@@ -161,8 +161,8 @@ def softmax_with_temperature(
     [0.09, 0.2447, 0.6652]
     [0.3006, 0.3322, 0.3672]
 
-    先减最大值，再除以 T；直接算 x / T 的话，T 极小时会上溢为 inf。并列的最大值
-    平分概率：
+    先减最大值，再除以 T；T 极小时，直接算 x / T 会上溢为 inf。
+    并列的最大值平分概率：
     The maximum is subtracted before dividing by T; at a tiny T, x / T itself
     would overflow to inf. Tied maxima share the probability equally:
 
@@ -170,8 +170,8 @@ def softmax_with_temperature(
     [0.0, 0.5, 0.5]
 
     T 不能是 0；最大值唯一时，T 趋近 0 的极限就是 hardmax：
-    T cannot be 0; where the maximum is unique, the limit as T approaches 0 is
-    hardmax:
+    T cannot be 0; as T approaches 0, the limit is hardmax, provided that the
+    maximum is unique:
 
     >>> softmax_with_temperature([1.0, 2.0], 0.0)
     Traceback (most recent call last):

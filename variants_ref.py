@@ -42,8 +42,8 @@ def log_softmax(x: list[float]) -> list[float]:
     >>> log_softmax([0.0, 1000.0])
     [-1000.0, 0.0]
 
-    先减 m，再减对数；如果减去两者的和，m 很大时，对数（这里是 log(2)）就会被
-    舍入掉：
+    先减 m，再减对数；如果减去两者的和，
+    m 很大时，对数（这里是 log(2)）就会被舍入掉：
     Subtract m, then the log; where m is large, subtracting their sum would
     round the log, here log(2), away:
 
