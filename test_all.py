@@ -82,24 +82,32 @@ def examples_of(name: str, names: dict[str, Any]) -> int:
     return run_examples(inspect.getdoc(FUNCTIONS[name]) or "", names, name)
 
 
-def sections_of_readme() -> dict[str, str]:
-    titles = re.split(r"(?m)^## (.*)$", README)[1:]
-    return {t: s for t, s in zip(titles[::2], titles[1::2]) if ">>>" in s}
+def examples_at_home(name: str) -> int:
+    """The examples of a function, with the names of its own module."""
+    module = sys.modules[FUNCTIONS[name].__module__]
+    return examples_of(name, dict(vars(module)))
 
 
-def names_of(function: Callable[..., Any]) -> dict[str, Any]:
-    return dict(vars(sys.modules[function.__module__]))
+TITLES = re.split(r"(?m)^## (.*)$", README.replace("```", ""))[1:]
+SECTIONS = {
+    title: text for title, text in zip(TITLES[::2], TITLES[1::2])
+    if ">>>" in text
+}
+
+
+def examples_of_section(title: str) -> int:
+    names = {"math": math, **FUNCTIONS}
+    return run_examples(SECTIONS[title], names, title)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_examples_of_function(name: str) -> None:
-    assert examples_of(name, names_of(FUNCTIONS[name])) > 0
+    assert examples_at_home(name) > 0
 
 
-@pytest.mark.parametrize("title", sections_of_readme())
+@pytest.mark.parametrize("title", SECTIONS)
 def test_examples_of_readme(title: str) -> None:
-    text = sections_of_readme()[title].replace("```", "")
-    assert run_examples(text, {"math": math, **FUNCTIONS}, title) > 0
+    assert examples_of_section(title) > 0
 
 
 @pytest.mark.parametrize("toward", [-INF, INF])
@@ -115,11 +123,10 @@ def test_examples_where_libm_rounds_differently(
 
     for name in ("exp", "log", "log1p"):
         monkeypatch.setattr(math, name, nudged(getattr(math, name)))
-    for name, function in FUNCTIONS.items():
-        examples_of(name, names_of(function))
-    for title, text in sections_of_readme().items():
-        names = {"math": math, **FUNCTIONS}
-        run_examples(text.replace("```", ""), names, title)
+    for name in FUNCTIONS:
+        examples_at_home(name)
+    for title in SECTIONS:
+        examples_of_section(title)
 
 
 # 2 性质 | Properties --------------------------------------------------------
@@ -782,9 +789,9 @@ def test_attention_and_its_gradients(
                     zip(grad_output, exact_attention(q, k, v))], Decimal(0))
     grads = attention_backward(Q, K, V, grad_output)
     assert [shape(grad) for grad in grads] == [(2, 3), (4, 3), (4, 5)]
-    getcontext().prec = 230
-    assert close(sum(sum(map(list, grads), []), []), slopes(loss, flat))
-    getcontext().prec = 420
+    with localcontext() as context:
+        context.prec = 230  # h = 1e-100 and its square, and digits to spare
+        assert close(sum(sum(map(list, grads), []), []), slopes(loss, flat))
 
 
 # 4 坏输入 | Bad input -------------------------------------------------------
@@ -1074,7 +1081,7 @@ def pairs(text: str) -> list[tuple[str, str]]:
     """The prose paragraphs, each cut into its Chinese and its English."""
     found = []
     for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(text)):
-        if re.match(r">>>|    |- |```|\||#|1\. ", paragraph):
+        if re.match(r">>>|    |- ", paragraph):
             continue
         lines = paragraph.split("\n")
         cut = sum(1 for line in lines if HAN.search(line))
