@@ -230,9 +230,10 @@ def sparsemax(x: list[float]) -> list[float]:
     total: float = 0
     for k, s in enumerate(sorted(shifted, reverse=True), start=1):
         total += s
-        if s <= (total - 1) / k:
+        threshold = (total - 1) / k
+        if s <= threshold:
             break
-        tau = (total - 1) / k
+        tau = threshold
     return [max(s - tau, 0.0) for s in shifted]
 
 
