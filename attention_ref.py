@@ -1,21 +1,32 @@
 """注意力：查询、键、值 | Attention: queries, keys and values
 
-第 4 章 4.5 节的参考实现。矩阵是由行组成的嵌套列表，一行一个 token（词元）。
-Reference code for chapter 4, section 4.5. A matrix is a nested list of rows,
-one row per token.
+一个 token（词元）要从别的 token 那里取信息，该取谁的？它的查询 q 说要找什么，
+每个 token 的键 k 说自己有什么，值 v 是被取走的内容。q 与 k 的点积是相似度，
+softmax 把相似度变成权重，输出就是各个值的加权平均。
+A token is to take information from other tokens, but from which? Its query q
+says what it looks for, the key k of each token says what that one has, and the
+value v is what is taken from it. The dot product of q and k is their
+similarity, softmax turns similarities into weights, and the output is the
+average of the values with these weights.
 
-    Q   n_q 个查询，维度 d，n_q × d | n_q queries of dimension d
-    K   n_k 个键，维度 d，n_k × d | n_k keys of dimension d
-    V   n_k 个值，维度 d_v，n_k × d_v | n_k values of dimension d_v
+这是第 4 章 4.5 节。矩阵是由行组成的嵌套列表，一行一个 token。
+This is section 4.5 of chapter 4. A matrix is a nested list of rows, one row
+per token.
+
+    Q   n_q 个查询，n_q × d | n_q queries of dimension d
+    K   n_k 个键，n_k × d | n_k keys of dimension d
+    V   n_k 个值，n_k × d_v | n_k values of dimension d_v
     X   输入，n × d_model | the input
     S   分数 Q Kᵀ / √d，n_q × n_k | the scores
-    W   投影矩阵 | a projection
+    W   投影矩阵，训练得来 | a projection, which training finds
     h   头数 | the number of heads
 """
 
 import math
 
-from softmax_ref import for_console, softmax_backward, softmax_stable
+from softmax_ref import (
+    numbers_row, read_command, show, softmax_backward, softmax_stable
+)
 
 
 # 矩阵就是嵌套列表 | Matrices are nested lists --------------------------------
@@ -40,23 +51,29 @@ def shape(A: list[list[float]] | list[list[bool]]) -> tuple[int, int]:
     - 等价 Same as: numpy.shape(A)
     - 需要 Needs: 无 nothing
     """
+    if len(A) > 0 and not hasattr(A[0], "__len__"):
+        raise TypeError(f"shape needs a list of rows [[...]], got {A[0]}")
     lengths = sorted({len(row) for row in A})
     if len(lengths) != 1 or lengths == [0]:
         raise ValueError(
-            f"shape needs rows of equal length, got {lengths[:2]}"
-        )
+            f"shape needs rows of equal length, got {lengths[:2]}")
+
     return len(A), lengths[0]
 
 
 def dot(a: list[float], b: list[float]) -> float:
-    """点积：对应的数相乘再相加；长度一定时，方向越一致，点积越大。
-    The dot product: multiply in pairs and add up; for vectors of given length,
-    the more they point the same way, the larger it is.
+    """点积：对应的数相乘再相加，用来衡量相似度。
+    The dot product: multiply in pairs and add up; a measure of similarity.
 
         a · b = Σ_i a_i b_i
 
-    >>> dot([1.0, 2.0, 3.0], [4.0, 5.0, 6.0]) == 1*4 + 2*5 + 3*6
-    True
+    方向一致时为正，垂直时为 0，相反时为负：
+    It is positive for vectors that point the same way, 0 at right angles,
+    negative for opposite ones:
+
+    >>> q = [1.0, 2.0]
+    >>> dot(q, [1.0, 2.0]), dot(q, [2.0, -1.0]), dot(q, [-1.0, -2.0])
+    (5.0, 0.0, -5.0)
 
     两个列表的元素个数必须相同：
     Both lists must have the same number of elements:
@@ -70,8 +87,8 @@ def dot(a: list[float], b: list[float]) -> float:
     """
     if len(a) != len(b):
         raise ValueError(
-            f"dot needs lists of equal length, got {len(a)} and {len(b)}"
-        )
+            f"dot needs lists of equal length, got {len(a)} and {len(b)}")
+
     return sum([a_i * b_i for a_i, b_i in zip(a, b)])
 
 
@@ -100,12 +117,16 @@ def matmul(A: list[list[float]], B: list[list[float]]) -> list[list[float]]:
     >>> matmul([[1.0, 2.0, 3.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     [[4.0, 5.0]]
 
-    A 的列数必须等于 B 的行数：
-    A must have as many columns as B has rows:
+    A 的列数必须等于 B 的行数；乘积必须有限，0 乘 nan 还是 nan：
+    A must have as many columns as B has rows; the product must be finite, and
+    0 times nan is still nan:
 
     >>> matmul([[1.0, 2.0, 3.0]], [[1.0, 0.0]])
     Traceback (most recent call last):
     ValueError: matmul needs inner sizes that agree, got 1x3 and 1x2
+    >>> matmul([[0.0, 1.0]], [[math.nan], [1.0]])
+    Traceback (most recent call last):
+    ValueError: matmul needs a finite product, got nan
 
     - 等价 Same as: numpy.matmul(A, B)
     - 需要 Needs: math, shape, dot, transpose
@@ -113,76 +134,28 @@ def matmul(A: list[list[float]], B: list[list[float]]) -> list[list[float]]:
     (n, k), (rows, d) = shape(A), shape(B)
     if k != rows:
         raise ValueError(
-            f"matmul needs inner sizes that agree, got {n}x{k} and {rows}x{d}"
-        )
+            f"matmul needs inner sizes that agree, got {n}x{k} and {rows}x{d}")
+
     columns = transpose(B)
     # Python 3.12 起有更快更准的 sumprod | from 3.12 on: faster, more exact
     product = getattr(math, "sumprod", dot)
-    return [[product(row, column) for column in columns] for row in A]
+    C = [[product(row, column) for column in columns] for row in A]
+    bad = [c for row in C for c in row if not math.isfinite(c)]
+    if bad:
+        raise ValueError(f"matmul needs a finite product, got {bad[0]}")
+    return C
 
 
 # 4.5 缩放点积注意力 | Scaled dot-product attention --------------------------
 
-def attention_shapes(
-    Q: list[list[float]],
-    K: list[list[float]],
-    V: list[list[float]],
-    mask: list[list[bool]] | None = None,
-) -> tuple[int, int, int]:
-    """检查 Q、K、V 和掩码的形状是否相配；返回 n_q、n_k、d_v。
-    Check that the shapes of Q, K, V and a mask fit; returns n_q, n_k, d_v.
-
-        Q: n_q × d    K: n_k × d    V: n_k × d_v    mask: n_q × n_k
-
-    >>> Q, K = [[1.0, 0.0]], [[1.0, 2.0], [0.0, 1.0], [3.0, 1.0]]
-    >>> V = [[5.0], [6.0], [7.0]]
-    >>> attention_shapes(Q, K, V)
-    (1, 3, 1)
-
-    每个键都要有一个值；掩码里只能是 True 和 False：
-    Each key needs a value; a mask holds nothing but True and False:
-
-    >>> attention_shapes(Q, K, V[:2])
-    Traceback (most recent call last):
-    ValueError: attention_shapes needs V as long as K, got 2 and 3
-    >>> attention_shapes(Q, K, V, [[1.0, 1.0, 0.0]])
-    Traceback (most recent call last):
-    ValueError: attention_shapes needs True or False, got 1.0
-
-    - 需要 Needs: shape
-    """
-    (n_q, _), (n_k, _), (n_v, d_v) = shape(Q), shape(K), shape(V)
-    if n_v != n_k:
-        raise ValueError(
-            f"attention_shapes needs V as long as K, got {n_v} and {n_k}"
-        )
-    if mask is not None:
-        rows, columns = shape(mask)
-        if (rows, columns) != (n_q, n_k):
-            raise ValueError(
-                f"attention_shapes needs a mask of {n_q}x{n_k}, "
-                f"got {rows}x{columns}"
-            )
-        for keep in mask:
-            for k in keep:
-                if isinstance(k, float) or k not in (True, False):
-                    raise ValueError(
-                        f"attention_shapes needs True or False, got {k}"
-                    )
-    return n_q, n_k, d_v
-
-
 def attention_scores(
     Q: list[list[float]], K: list[list[float]], scale: float | None = None
 ) -> list[list[float]]:
-    """注意力分数：每个查询与每个键的点积，再除以 √d。
-    Attention scores: each query dot each key, divided by √d.
+    """注意力分数：每个查询与每个键的点积，也就是相似度，再除以 √d。
+    Attention scores: each query dot each key, which is their similarity, then
+    divided by √d.
 
         S_ij = (Q_i · K_j) scale,    n_q × n_k,    scale = 1/√d
-
-    d 是每个键的维度，不是键的个数，也不是 d_model；这里 d = 4，√d = 2：
-    d is the dimension of a key, not the number of keys, nor d_model; here
-    d = 4 and √d = 2:
 
     >>> Q = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
     >>> K = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]
@@ -191,11 +164,14 @@ def attention_scores(
     >>> attention_scores(Q, K)
     [[1.0, 0.0, 0.5], [0.0, 0.5, 0.5]]
 
-    各分量相互独立、均值为 0、方差为 1 时，点积的方差等于 d，除以 √d 后回到 1；
-    这里 d = 64，由 2000 个点积估计方差：
-    For independent components of mean 0 and variance 1, the dot product has
-    variance d, and dividing it by √d brings the variance back to 1; here
-    d = 64, and the variance is estimated from 2000 dot products:
+    为什么除以 √d？点积是 d 项之和，d 越大，分数越散，softmax 就饱和，而饱和的
+    softmax 几乎没有梯度（见 `softmax_jacobian`）。各分量相互独立、均值为 0、
+    方差为 1 时，点积的方差是 d，标准差是 √d；除以 √d，标准差就回到 1：
+    Why √d? A dot product is a sum of d terms, so with larger d the scores
+    spread out and softmax saturates, with hardly a gradient left (see
+    `softmax_jacobian`). For independent components of mean 0 and variance 1
+    the dot product has variance d and standard deviation √d; dividing by √d
+    brings the latter back to 1:
 
     >>> import random
     >>> g = random.Random(0).gauss
@@ -203,9 +179,12 @@ def attention_scores(
     >>> K = [[g(0.0, 1.0) for _ in range(64)] for _ in range(40)]
     >>> for scale in [1.0, None]:
     ...     S = [s for row in attention_scores(Q, K, scale) for s in row]
-    ...     print(round(sum(s * s for s in S) / len(S), 1))
-    62.7
+    ...     print(round(math.sqrt(sum(s * s for s in S) / len(S)), 1))
+    7.9
     1.0
+
+    d 是一个键的维度，不是键的个数，也不是 d_model。
+    d is the dimension of one key, not the number of keys, nor d_model.
 
     - 来源 Source: Vaswani et al. 2017, §3.2.1, Eq. (1) and footnote 4
     - 等价 Same as: Q @ K.T / math.sqrt(Q.shape[-1])
@@ -214,8 +193,8 @@ def attention_scores(
     (_, d), (_, d_k) = shape(Q), shape(K)
     if d != d_k:
         raise ValueError(
-            f"attention_scores needs Q and K of equal d, got {d} and {d_k}"
-        )
+            f"attention_scores needs Q and K of equal d, got {d} and {d_k}")
+
     if scale is None:
         scale = 1.0 / math.sqrt(d)
     product = getattr(math, "sumprod", dot)
@@ -228,12 +207,13 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
 
         p_i = exp(x_i) / Σ_kept exp(x_j) if keep_i, else 0;    none kept: all 0
 
-    等于先把不保留的分数换成 -inf；那些分数即使是 nan，也不影响结果：
-    The same as putting -inf in place of the others; even if those are nan, the
-    result does not change:
+    先把不保留的分数换成 -inf，再做 softmax，因为 exp(-inf) = 0：
+    First -inf takes the place of each score left out, then comes softmax, for
+    exp(-inf) = 0:
 
-    >>> softmax_masked([1.0, math.nan, 1.0], [True, False, True])
-    [0.5, 0.0, 0.5]
+    >>> keep = [True, True, False]
+    >>> [round(p_i, 4) for p_i in softmax_masked([2.0, 1.0, 3.0], keep)]
+    [0.7311, 0.2689, 0.0]
 
     分数乘 0 并没有屏蔽它，因为 exp(0) = 1，那个位置照样分到概率：
     Multiplying a score by 0 does not mask it, for exp(0) = 1, and so that
@@ -241,9 +221,6 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
 
     >>> [round(p_i, 4) for p_i in softmax_stable([2.0, 1.0, 3.0 * 0])]
     [0.6652, 0.2447, 0.09]
-    >>> keep = [True, True, False]
-    >>> [round(p_i, 4) for p_i in softmax_masked([2.0, 1.0, 3.0], keep)]
-    [0.7311, 0.2689, 0.0]
 
     加到分数上的那种掩码（0 和 -inf）意思不同，要先换成布尔值：
     A mask meant to be added to the scores (0 and -inf) works differently and
@@ -261,16 +238,92 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
     - 需要 Needs: math, softmax_stable
     """
     if len(x) != len(keep):
-        raise ValueError(
-            "softmax_masked needs lists of equal length, "
-            f"got {len(x)} and {len(keep)}"
-        )
+        raise ValueError("softmax_masked needs lists of equal length, "
+                         f"got {len(x)} and {len(keep)}")
     for k in keep:
-        if isinstance(k, float) or k not in (True, False):
+        boolean = isinstance(k, int) or "float" not in str(
+            getattr(k, "dtype", "float"))
+        if not boolean or k not in (True, False):
             raise ValueError(f"softmax_masked needs True or False, got {k}")
-    if x and not any(keep):
+
+    if len(x) > 0 and not any(keep):
         return [0.0] * len(x)
-    return softmax_stable([s if k else -math.inf for s, k in zip(x, keep)])
+    return softmax_stable([x_i if k else -math.inf for x_i, k in zip(x, keep)])
+
+
+def attention_shapes(
+    Q: list[list[float]],
+    K: list[list[float]],
+    V: list[list[float]],
+    mask: list[list[bool]] | None = None,
+) -> tuple[int, int, int]:
+    """检查 Q、K、V 和掩码的形状是否相配；返回 n_q、n_k、d_v。
+    Check that the shapes of Q, K, V and a mask fit; returns n_q, n_k, d_v.
+
+        Q: n_q × d    K: n_k × d    V: n_k × d_v    mask: n_q × n_k
+
+    查询与键要比较，所以 d 相同；每个键要有一个值，所以 n_k 相同：
+    Queries are compared with keys, hence the same d; each key has a value,
+    hence the same n_k:
+
+    >>> Q, K = [[1.0, 0.0]], [[1.0, 2.0], [0.0, 1.0], [3.0, 1.0]]
+    >>> V = [[5.0], [6.0], [7.0]]
+    >>> attention_shapes(Q, K, V)
+    (1, 3, 1)
+    >>> attention_shapes(Q, K, V[:2])
+    Traceback (most recent call last):
+    ValueError: attention_shapes needs V as long as K, got 2 and 3
+
+    掩码里只能是 True 和 False：
+    A mask holds nothing but True and False:
+
+    >>> attention_shapes(Q, K, V, [[1.0, 1.0, 0.0]])
+    Traceback (most recent call last):
+    ValueError: attention_shapes needs True or False, got 1.0
+
+    - 需要 Needs: shape
+    """
+    (n_q, d), (n_k, d_k), (n_v, d_v) = shape(Q), shape(K), shape(V)
+    if d != d_k:
+        raise ValueError(
+            f"attention_shapes needs Q and K of equal d, got {d} and {d_k}")
+    if n_v != n_k:
+        raise ValueError(
+            f"attention_shapes needs V as long as K, got {n_v} and {n_k}")
+    if mask is not None:
+        rows, columns = shape(mask)
+        if (rows, columns) != (n_q, n_k):
+            raise ValueError(f"attention_shapes needs a mask of {n_q}x{n_k}, "
+                             f"got {rows}x{columns}")
+        for k in [k for row in mask for k in row]:
+            boolean = isinstance(k, int) or "float" not in str(
+                getattr(k, "dtype", "float"))
+            if not boolean or k not in (True, False):
+                raise ValueError(
+                    f"attention_shapes needs True or False, got {k}")
+    return n_q, n_k, d_v
+
+
+def hide(A: list[list[float]], mask: list[list[bool]]) -> list[list[float]]:
+    """把所有查询都不看的行（键或值）换成 0。
+    Put 0 in place of the rows (keys or values) that no query looks at.
+
+        A_j stays if mask_ij is True for any i, else 0
+
+    权重 0 挡不住 nan，因为 0 乘 nan 还是 nan：
+    A weight of 0 does not keep a nan out, as 0 times nan is still nan:
+
+    >>> nan = float("nan")
+    >>> 0.0 * nan
+    nan
+    >>> mask = [[True, False, False], [True, True, False]]
+    >>> hide([[5.0], [6.0], [nan]], mask)
+    [[5.0], [6.0], [0.0]]
+
+    - 需要 Needs: 无 nothing
+    """
+    seen = [any(column) for column in zip(*mask)]
+    return [row if s else [0.0] * len(row) for row, s in zip(A, seen)]
 
 
 def attention_with_softmax(
@@ -279,64 +332,71 @@ def attention_with_softmax(
     V: list[list[float]],
     mask: list[list[bool]] | None = None,
 ) -> tuple[list[list[float]], list[list[float]]]:
-    """单头注意力：softmax 给出权重，输出是值的加权和；返回输出和权重。
-    Single-head attention: softmax gives the weights, and the output is the
-    weighted sum of the values; returns output and weights.
+    """单头注意力：每个查询得到各个值的加权平均；返回输出和权重。
+    Single-head attention: each query gets a weighted average of the values;
+    returns the output and the weights.
 
         weights = softmax(Q Kᵀ / √d)    n_q × n_k
+
         output = weights V              n_q × d_v
 
-    一行是一个查询的权重，和为 1；各列之和不一定是 1：
-    A row holds the weights of one query and sums to 1; a column need not:
+    softmax 把相似度变成权重，让每个查询的权重都不小于 0，总和为 1（各行，不是
+    各列；只差舍入误差）；除以 √d，是为了让它不饱和：
+    Softmax turns similarities into weights, which for each query are not below
+    0 and sum to 1 (rows, not columns; up to rounding); the division by √d
+    keeps it from saturating:
 
     >>> Q = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
     >>> K = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]
     >>> V = [[10.0], [20.0], [30.0]]
     >>> output, weights = attention_with_softmax(Q, K, V)
-    >>> for row in weights:
-    ...     print([round(w, 4) for w in row], "sum", round(sum(row), 9))
-    [0.5065, 0.1863, 0.3072] sum 1.0
-    [0.2327, 0.3837, 0.3837] sum 1.0
+    >>> [[round(w, 4) for w in row] for row in weights]
+    [[0.5065, 0.1863, 0.3072], [0.2327, 0.3837, 0.3837]]
+
+    所以输出总在各个值之间，这里是 10 与 30 之间：
+    So the output always lies between the values, here between 10 and 30:
+
     >>> [[round(v, 4) for v in row] for row in output]
     [[18.0072], [21.5096]]
 
-    mask 为 n_q × n_k，True 表示可以关注；对所有查询都屏蔽的值，是 nan 也无妨：
-    mask is n_q × n_k, and True means attend; a value hidden from all queries
-    may even be nan:
+    mask 里 True 表示可以关注。预测下一个 token 时不能偷看后面，用因果掩码：
+    In mask, True means attend. To predict the next token one must not see
+    what comes later, so a causal mask is used:
 
-    >>> V[2] = [math.nan]
-    >>> mask = [[True, False, False], [False, False, False]]
-    >>> attention_with_softmax(Q, K, V, mask)
-    ([[10.0], [0.0]], [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    >>> X = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+    >>> mask = [[True, False, False], [True, True, False], [True, True, True]]
+    >>> for row in attention_with_softmax(X, X, X, mask)[1]:
+    ...     print([round(w, 4) for w in row])
+    [1.0, 0.0, 0.0]
+    [0.3302, 0.6698, 0.0]
+    [0.2483, 0.2483, 0.5035]
 
-    没有掩码时，这个 nan 会进入输出，所以报错：
-    Without a mask this nan would get into the output, so it is an error:
+    屏蔽的值是 nan 也无妨，谁也不看的查询得 0；可以看到的 nan 会报错：
+    A hidden value may be nan, and a query that attends to nothing gets 0; a
+    nan that can be seen is an error:
 
-    >>> attention_with_softmax(Q, K, V)
+    >>> mask = [[True, True, False], [False, False, False]]
+    >>> attention_with_softmax(Q, K, [[5.0], [5.0], [math.nan]], mask)[0]
+    [[5.0], [0.0]]
+    >>> attention_with_softmax(Q, K, [[5.0], [5.0], [math.nan]])
     Traceback (most recent call last):
-    ValueError: attention_with_softmax needs finite S and V, got nan
+    ValueError: matmul needs a finite product, got nan
 
     - 来源 Source: Vaswani et al. 2017, §3.2.1, Eq. (1)
     - 等价 Same as: torch.nn.functional.scaled_dot_product_attention(Q, K, V)
     - 需要 Needs: math, softmax_stable, shape, dot, transpose, matmul,
-      attention_shapes, attention_scores, softmax_masked
+      attention_scores, softmax_masked, attention_shapes, hide
     """
-    _, n_k, _ = attention_shapes(Q, K, V, mask)
+    n_q, n_k, _ = attention_shapes(Q, K, V, mask)
     if mask is None:
-        mask = [[True] * n_k for _ in Q]
+        mask = [[True] * n_k] * n_q
+
     scores = attention_scores(Q, K)
     weights = [softmax_masked(row, keep) for row, keep in zip(scores, mask)]
-    # 0 * nan 是 nan，没人关注的值换成 0 | zero out unattended values
-    seen = [any(column) for column in zip(*mask)]
-    values = [v if s else [0.0] * len(v) for v, s in zip(V, seen)]
-    output = matmul(weights, values)
-    kept = [s for row, keep in zip(scores, mask)
-            for s, k in zip(row, keep) if k]
-    bad = [a for row in [kept] + output for a in row if not math.isfinite(a)]
-    if bad:
-        raise ValueError(
-            f"attention_with_softmax needs finite S and V, got {bad[0]}"
-        )
+    output = matmul(weights, hide(V, mask))
+    for row, keep in zip(scores, mask):
+        if (-math.inf, True) in zip(row, keep):  # kept, yet out of range
+            raise ValueError("attention_with_softmax needs finite S, got -inf")
     return output, weights
 
 
@@ -344,6 +404,8 @@ def heatmap(weights: list[list[float]]) -> str:
     """把注意力权重画成热图：一行一个查询，一列一个键；只有 0 是空白。
     Attention weights as a heat map: a row for each query, a column for each
     key; only 0 is blank.
+
+        ░ up to 1/4    ▒ up to 1/2    ▓ up to 3/4    █ up to 1
 
     >>> print(heatmap([[1.0, 0.0, 0.0], [0.7, 0.3, 0.0], [0.1, 0.3, 0.6]]))
     |██    |
@@ -353,14 +415,12 @@ def heatmap(weights: list[list[float]]) -> str:
     - 需要 Needs: math, shape
     """
     shape(weights)
-    lines = []
-    for row in weights:
-        for w in row:
-            if not 0.0 <= w <= 1.0:
-                raise ValueError(f"heatmap needs 0 <= w <= 1, got {w}")
-        cells = [" ░▒▓█"[math.ceil(w * 4)] * 2 for w in row]
-        lines.append(f"|{''.join(cells)}|")
-    return "\n".join(lines)
+    for w in [w for row in weights for w in row]:
+        if not 0.0 <= w <= 1.0:
+            raise ValueError(f"heatmap needs 0 <= w <= 1, got {w}")
+
+    cells = [[" ░▒▓█"[math.ceil(w * 4)] * 2 for w in row] for row in weights]
+    return "\n".join(f"|{''.join(row)}|" for row in cells)
 
 
 # 掩码 | Masks ---------------------------------------------------------------
@@ -372,27 +432,28 @@ def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
 
         keep_ij = j <= i + n_keys - n_queries
 
+    训练时，整个序列一次算完，每个位置都要预测下一个 token；要是能看到后面，
+    照抄答案就行，什么也学不到：
+    In training the whole sequence is computed at once, and each position has
+    to predict the next token; if it could see what follows, it would copy the
+    answer and learn nothing:
+
     >>> for row in causal_mask(3, 3):
     ...     print(*map(int, row))
     1 0 0
     1 1 0
     1 1 1
 
-    查询少于键时，向右下对齐，最后一个查询可以关注全部的键：
-    With fewer queries than keys it is aligned bottom-right, and the last query
-    may attend to every key:
+    生成时，以前的键和值都已存好（KV 缓存），查询少于键；掩码向右下对齐，最后一个
+    查询可以关注全部的键：
+    In generation the earlier keys and values are stored already (the KV
+    cache), and queries are fewer than keys; the mask is aligned bottom-right,
+    and the last query may attend to every key:
 
     >>> for row in causal_mask(2, 5):
     ...     print(*map(int, row))
     1 1 1 1 0
     1 1 1 1 1
-
-    逐个生成 token 时，以前的键和值都已存好（KV 缓存），每步只有一个新查询：
-    When tokens are generated one by one, the earlier keys and values are
-    already stored (the KV cache), and each step has just one new query:
-
-    >>> causal_mask(1, 5) == causal_mask(5, 5)[-1:]
-    True
 
     - 来源 Source: Vaswani et al. 2017, §3.2.3
     - 等价 Same as: torch.ones(n, n, dtype=torch.bool).tril()
@@ -400,8 +461,8 @@ def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
     """
     if n_queries < 1 or n_keys < 1:
         raise ValueError(
-            f"causal_mask needs sizes >= 1, got {n_queries} and {n_keys}"
-        )
+            f"causal_mask needs sizes >= 1, got {n_queries} and {n_keys}")
+
     offset = n_keys - n_queries
     return [[j <= i + offset for j in range(n_keys)] for i in range(n_queries)]
 
@@ -414,9 +475,11 @@ def padding_mask(
 
         keep_ij = j < length
 
-    屏蔽的是键（列），不是查询（行）；屏蔽一个查询，它就没有键可以关注了：
-    It hides keys (columns), not queries (rows); a hidden query would have no
-    key to attend to:
+    一批序列长短不一，短的用填充补齐，而填充里没有内容可看。屏蔽的是键（列），不是
+    查询（行）；屏蔽一个查询，它就没有键可以关注了：
+    Sequences of a batch differ in length, the short ones are padded, and in
+    padding there is nothing to attend to. It hides keys (columns), not queries
+    (rows); a hidden query would have no key left to attend to:
 
     >>> for row in padding_mask(2, 3, length=2):
     ...     print(*map(int, row))
@@ -438,14 +501,12 @@ def padding_mask(
     """
     if n_queries < 1 or n_keys < 1:
         raise ValueError(
-            f"padding_mask needs sizes >= 1, got {n_queries} and {n_keys}"
-        )
+            f"padding_mask needs sizes >= 1, got {n_queries} and {n_keys}")
     if not 0 <= length <= n_keys:
         raise ValueError(
-            f"padding_mask needs 0 <= length <= {n_keys}, got {length}"
-        )
-    row = [True] * length + [False] * (n_keys - length)
-    return [list(row) for _ in range(n_queries)]
+            f"padding_mask needs 0 <= length <= {n_keys}, got {length}")
+
+    return [[j < length for j in range(n_keys)] for _ in range(n_queries)]
 
 
 # 多头 | Many heads -----------------------------------------------------------
@@ -456,7 +517,10 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
 
         n × (h d) -> h × n × d
 
-    用字母标出 token，用数字标出列，就能看清谁去了哪里：
+    为什么要多个头？一个头只给出一组权重，只能按一种方式看；几个头各看各的，有的看
+    前一个词，有的看主语。用字母标出 token，用数字标出列，就看得清谁去了哪里：
+    Why several heads? One head gives one set of weights and looks in one way;
+    several look for different things, say the word before or the subject.
     With a letter for the token and a digit for the column, one can see who
     goes where:
 
@@ -468,7 +532,7 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
 
     >>> split_heads([["a0", "a1", "a2"]], 2)
     Traceback (most recent call last):
-    ValueError: split_heads needs heads that divide 3, got 2
+    ValueError: split_heads needs heads >= 1 that divide 3, got 2
 
     - 来源 Source: Vaswani et al. 2017, §3.2.2
     - 等价 Same as: X.reshape(n, heads, d).swapaxes(0, 1)
@@ -477,10 +541,10 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
     _, columns = shape(X)
     if heads < 1 or columns % heads:
         raise ValueError(
-            f"split_heads needs heads that divide {columns}, got {heads}"
-        )
+            f"split_heads needs heads >= 1 that divide {columns}, got {heads}")
+
     d = columns // heads
-    return [[row[h * d:h * d + d] for row in X] for h in range(heads)]
+    return [[list(row[h * d:h * d + d]) for row in X] for h in range(heads)]
 
 
 def merge_heads(outputs: list[list[list[float]]]) -> list[list[float]]:
@@ -506,8 +570,8 @@ def merge_heads(outputs: list[list[list[float]]]) -> list[list[float]]:
     shapes = sorted({shape(head) for head in outputs})
     if len(shapes) != 1:
         raise ValueError(
-            f"merge_heads needs heads of equal shape, got {shapes[:2]}"
-        )
+            f"merge_heads needs heads of equal shape, got {shapes[:2]}")
+
     return [[v for row in rows for v in row] for rows in zip(*outputs)]
 
 
@@ -518,56 +582,62 @@ def multi_head_attention(
     W_v: list[list[float]],
     W_o: list[list[float]],
     heads: int,
-    kv_heads: int | None = None,
     mask: list[list[bool]] | None = None,
+    kv_heads: int | None = None,
 ) -> tuple[list[list[float]], list[list[list[float]]]]:
     """多头自注意力：投影，分头，各做注意力，拼回，再投影；返回输出和各头权重。
     Multi-head self-attention: project, split, attend in each head, merge,
     project; returns the output and the weights of each head.
 
         Q = X W_q    n × (h d)          output = merge(heads) W_o
+
         K = X W_k    n × (h_kv d)       head_i = attention(Q_i, K_j, V_j)
+
         V = X W_v    n × (h_kv d_v)     j = i // (h / h_kv)
+
+    自注意力里，查询、键、值都出自同一个 X，投影（由训练得来的矩阵）决定各取其中的
+    什么。这里投影都是单位矩阵 I，所以两个头分别看 X 的左半和右半，看法不同；√d 里
+    的 d 是每个头的维度：
+    In self-attention queries, keys and values all come from one X, and the
+    projections, matrices found in training, choose what each takes from it.
+    Here all are the identity I, and so the two heads look at the left and the
+    right half of X, and see different things; the d in √d is that of one head:
 
     >>> X = [[1.0, 0.0, 0.0, 2.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 1.0]]
     >>> I = [[float(i == j) for j in range(4)] for i in range(4)]
-    >>> output, weights = multi_head_attention(X, I, I, I, I, heads=2)
+    >>> causal = [[True, False, False], [True, True, False], [True, True, True]]
+    >>> output, weights = multi_head_attention(X, I, I, I, I, 2, causal)
+    >>> for head in weights:
+    ...     print([round(w, 4) for w in head[2]])
+    [0.2483, 0.2483, 0.5035]
+    [0.576, 0.14, 0.284]
 
-    投影都是单位矩阵时，就是左右两半各做一次注意力；√d 里的 d 是每头的维度：
-    With identity projections it is attention on the left and right half; the d
-    in √d is the dimension of one head:
+    生成时每个 token 的键和值都要存着（KV 缓存）。kv_heads 少于 heads 时，几个
+    查询头共用键和值，缓存就小了，这是分组查询注意力（GQA）；kv_heads 为 1 就是
+    多查询注意力（MQA）。每个 token 要存的数：
+    In generation the keys and values of every token are kept (the KV cache).
+    With kv_heads fewer than heads, some query heads share them, and the cache
+    shrinks: grouped-query attention (GQA), or with kv_heads 1 multi-query
+    attention (MQA). Numbers kept for each token:
 
-    >>> left, right = [row[:2] for row in X], [row[2:] for row in X]
-    >>> output == merge_heads([attention_with_softmax(half, half, half)[0]
-    ...                        for half in (left, right)])
-    True
-
-    kv_heads 少于 heads 时，几个查询头共用键和值，即分组查询注意力（GQA）；
-    kv_heads 为 1 就是多查询注意力（MQA）：
-    With kv_heads fewer than heads, some query heads share keys and values, as
-    in grouped-query attention (GQA); with kv_heads 1 it is multi-query
-    attention (MQA):
-
-    >>> half = [row[:2] for row in I]
-    >>> twice = [row + row for row in half]
-    >>> shared = multi_head_attention(X, I, half, half, I, 2, kv_heads=1)
-    >>> shared == multi_head_attention(X, I, twice, twice, I, 2)
-    True
+    >>> W = [row[:2] for row in I]
+    >>> output, weights = multi_head_attention(X, I, W, W, I, 2, causal, 1)
+    >>> 2 * len(I[0]), 2 * len(W[0])
+    (8, 4)
 
     - 来源 Source: Vaswani et al. 2017, §3.2.2; Ainslie et al. 2023, §2.2
     - 等价 Same as: torch.nn.MultiheadAttention (weights transposed, no bias)
     - 需要 Needs: math, softmax_stable, shape, dot, transpose, matmul,
-      attention_shapes, attention_scores, softmax_masked,
+      attention_scores, softmax_masked, attention_shapes, hide,
       attention_with_softmax, split_heads, merge_heads
     """
-    Q = split_heads(matmul(X, W_q), heads)
     if kv_heads is None:
         kv_heads = heads
-    if kv_heads < 1 or heads % kv_heads:
-        raise ValueError(
-            f"multi_head_attention needs kv_heads that divide {heads}, "
-            f"got {kv_heads}"
-        )
+    elif kv_heads < 1 or heads % kv_heads:
+        raise ValueError("multi_head_attention needs kv_heads >= 1 that "
+                         f"divide {heads}, got {kv_heads}")
+
+    Q = split_heads(matmul(X, W_q), heads)
     K = split_heads(matmul(X, W_k), kv_heads)
     V = split_heads(matmul(X, W_v), kv_heads)
     group = heads // kv_heads
@@ -576,11 +646,6 @@ def multi_head_attention(
         for i in range(heads)
     ]
     output = matmul(merge_heads([head for head, _ in results]), W_o)
-    bad = [a for row in output for a in row if not math.isfinite(a)]
-    if bad:
-        raise ValueError(
-            f"multi_head_attention needs a finite output, got {bad[0]}"
-        )
     return output, [weights for _, weights in results]
 
 
@@ -592,8 +657,11 @@ def softmax_online(x: list[float]) -> list[float]:
 
         m' = max(m, x_i),    s' = s exp(m - m') + exp(x_i - m')
 
-    m 变大时，已有的 s 要先乘 exp(m - m')；逐步来看：
-    When m grows, s is first multiplied by exp(m - m'); step by step:
+    分数一个个到来，最大值还没定，怎么先减去它？先减当前最大值 m；m 变大时，已有
+    的 s 乘 exp(m - m') 就补上了：
+    Scores come one by one, so how to subtract a maximum not yet known? Take
+    the running maximum m, and when m grows, make up for it: multiply s so far
+    by exp(m - m'):
 
     >>> m, s = -math.inf, 0.0
     >>> for x_i in [1.0, 3.0, 2.0]:
@@ -606,11 +674,10 @@ def softmax_online(x: list[float]) -> list[float]:
     >>> [round(p_i, 4) for p_i in softmax_online([1.0, 3.0, 2.0])]
     [0.09, 0.6652, 0.2447]
 
-    两段分数各算各的 (m, s)，也能这样合并，所以可以分块算，也可以分到多台机器
-    上算；这里的两段是 [1.0] 和 [3.0, 2.0]：
+    两段分数的 (m, s) 也这样合并，所以可以分块算，也可以分到多台机器上算；这里是
+    [1.0] 和 [3.0, 2.0]：
     The (m, s) pairs of two parts merge in the same way, so the work can be
-    split into blocks, or across machines; the parts here are [1.0] and
-    [3.0, 2.0]:
+    split into blocks, or across machines; here into [1.0] and [3.0, 2.0]:
 
     >>> (m_a, s_a), (m_b, s_b) = (1.0, 1.0), (3.0, 1.0 + math.exp(-1.0))
     >>> m = max(m_a, m_b)
@@ -625,8 +692,9 @@ def softmax_online(x: list[float]) -> list[float]:
     - 等价 Same as: scipy.special.softmax(x); torch.softmax(x, dim=-1)
     - 需要 Needs: math
     """
-    if not x:
+    if len(x) == 0:
         raise ValueError("softmax_online needs at least one score, got []")
+
     m, s = -math.inf, 0.0
     for x_i in x:
         if x_i != -math.inf:
@@ -650,12 +718,16 @@ def attention_online(
     with the keys; the idea of FlashAttention.
 
         m' = max(m, S_j),    e_j = exp(S_j - m')
+
         s' = s exp(m - m') + Σ_j e_j
+
         o' = o (s exp(m - m') / s') + Σ_j (e_j / s') V_j
 
-    与在线 softmax 相同，只是已有的输出 o 也要跟着缩放；每块最多 block 个键：
-    As in online softmax, except that the output so far, o, is rescaled too;
-    a block holds at most block keys:
+    n_q × n_k 的分数太多，存不下，所以一次只看 block 个键，用完就丢。与在线
+    softmax 相同，只是已有的输出 o 也要跟着缩放：
+    The n_q × n_k scores are too many to store, so it looks at block keys at a
+    time and forgets them. As in online softmax, except that the output so far,
+    o, is rescaled too:
 
     >>> Q = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
     >>> K = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]
@@ -669,76 +741,92 @@ def attention_online(
 
     - 来源 Source: Dao et al. 2022, §3.1, Algorithm 1
     - 等价 Same as: torch.nn.functional.scaled_dot_product_attention(Q, K, V)
-    - 需要 Needs: math, shape, dot, transpose, matmul, attention_shapes,
-      attention_scores
+    - 需要 Needs: math, shape, dot, attention_shapes
     """
+    _, n_k, d_v = attention_shapes(Q, K, V, mask)
     if block < 1:
         raise ValueError(f"attention_online needs block >= 1, got {block}")
-    _, n_k, d_v = attention_shapes(Q, K, V, mask)
+
+    scale = 1.0 / math.sqrt(len(Q[0]))
+    product = getattr(math, "sumprod", dot)
     output = []
     for i, q in enumerate(Q):
         m, s, o = -math.inf, 0.0, [0.0] * d_v
         for start in range(0, n_k, block):
-            part = slice(start, start + block)
-            S = attention_scores([q], K[part])[0]
-            keep = [True] * len(S) if mask is None else mask[i][part]
-            S = [S_j for S_j, k in zip(S, keep) if k]
-            values = [v for v, k in zip(V[part], keep) if k]
-            if not S:
+            part = [j for j in range(start, min(start + block, n_k))
+                    if mask is None or mask[i][j]]
+            if not part:
                 continue
+            S = [product(q, K[j]) * scale for j in part]
             m_old, m = m, max([m] + S)
             e = [math.exp(S_j - m) for S_j in S]
             old = s * math.exp(m_old - m)
             s = old + math.fsum(e)
-            added = matmul([[e_j / s for e_j in e]], values)[0]
-            o = [o_k * (old / s) + a_k for o_k, a_k in zip(o, added)]
+            weights = [e_j / s for e_j in e]
+            columns = zip(*[V[j] for j in part])
+            o = [o_k * (old / s) + product(weights, list(column))
+                 for o_k, column in zip(o, columns)]
             bad = [a for a in S + o if not math.isfinite(a)]
             if bad:
                 raise ValueError(
-                    f"attention_online needs finite S and V, got {bad[0]}"
-                )
+                    f"attention_online needs finite S and output, got {bad[0]}")
         output.append(o)
     return output
 
+
+# 梯度 | Gradients ------------------------------------------------------------
 
 def attention_backward(
     Q: list[list[float]],
     K: list[list[float]],
     V: list[list[float]],
     grad_output: list[list[float]],
+    mask: list[list[bool]] | None = None,
 ) -> tuple[list[list[float]], list[list[float]], list[list[float]]]:
-    """注意力（无掩码）的反向传播：由损失对输出的梯度，得到对 Q、K、V 的梯度。
-    Backward pass of attention (no mask): turns the gradient of the loss with
-    respect to the output into those with respect to Q, K and V.
+    """注意力的反向传播：由损失对输出的梯度，得到对 Q、K、V 的梯度。
+    Backward pass of attention: turns the gradient of the loss with respect to
+    the output into those with respect to Q, K and V.
 
         grad_V = weightsᵀ grad_output
+
         grad_S = softmax_backward(weights, grad_output Vᵀ) / √d, row by row
+
         grad_Q = grad_S K,    grad_K = grad_Sᵀ Q
 
-    用差商检验 grad_Q 的第一个分量：
-    The first component of grad_Q, checked by a difference quotient:
+    mask 要与前向的相同，否则梯度是错的，而且不会报错。这里是因果掩码，损失是第一个
+    输出：它只看第一个 token，所以第二个 token 的键和值没有梯度：
+    mask must be that of the forward pass; otherwise the gradient is wrong, and
+    no error says so. Here it is causal, and the loss is the first output: that
+    sees the first token only, so the second key and value get no gradient:
 
-    >>> Q, K, V = [[1.0, 0.0]], [[1.0, 2.0], [0.0, 1.0]], [[1.0], [4.0]]
-    >>> grad_Q, grad_K, grad_V = attention_backward(Q, K, V, [[1.0]])
-    >>> h = 1e-5
-    >>> above = attention_with_softmax([[1.0 + h, 0.0]], K, V)[0][0][0]
-    >>> below = attention_with_softmax([[1.0 - h, 0.0]], K, V)[0][0][0]
-    >>> round(grad_Q[0][0], 6), round((above - below) / (2 * h), 6)
-    (-0.469196, -0.469196)
+    >>> Q, K = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 2.0], [0.0, 1.0]]
+    >>> V, causal = [[1.0], [4.0]], [[True, False], [True, True]]
+    >>> attention_backward(Q, K, V, [[1.0], [0.0]], causal)[2]
+    [[1.0], [0.0]]
 
-    只有一个查询、grad_output 为 1 时，grad_V 就是这个查询的权重：
-    With one query and grad_output 1, grad_V is the weights of this query:
+    用差商检验，损失是第二个输出：
+    A check by difference quotient, where the loss is the second output:
 
-    >>> grad_V == transpose(attention_with_softmax(Q, K, V)[1])
-    True
+    >>> _, grad_K, _ = attention_backward(Q, K, V, [[0.0], [1.0]], causal)
+    >>> h, losses = 1e-5, []
+    >>> for value in [1.0 + h, 1.0 - h]:
+    ...     output, _ = attention_with_softmax(
+    ...         Q, [[1.0, 2.0], [0.0, value]], V, causal)
+    ...     losses.append(output[1][0])
+    >>> round(grad_K[1][1], 6), round((losses[0] - losses[1]) / (2 * h), 6)
+    (0.469196, 0.469196)
 
     - 来源 Source: Dao et al. 2022, Appendix B.4
     - 等价 Same as: torch.autograd.grad(output, (Q, K, V), grad_output)
     - 需要 Needs: math, softmax_stable, softmax_backward, shape, dot,
-      transpose, matmul, attention_shapes, attention_scores,
-      softmax_masked, attention_with_softmax
+      transpose, matmul, attention_scores, softmax_masked,
+      attention_shapes, hide, attention_with_softmax
     """
-    _, weights = attention_with_softmax(Q, K, V)
+    _, weights = attention_with_softmax(Q, K, V, mask)
+    if mask is not None:
+        by_key = [list(column) for column in zip(*mask)]
+        Q, K, V = hide(Q, by_key), hide(K, mask), hide(V, mask)
+
     grad_V = matmul(transpose(weights), grad_output)
     grad_weights = matmul(grad_output, transpose(V))
     scale = 1.0 / math.sqrt(len(Q[0]))
@@ -746,75 +834,105 @@ def attention_backward(
         [g * scale for g in softmax_backward(p, grad_p)]
         for p, grad_p in zip(weights, grad_weights)
     ]
-    grad_Q, grad_K = matmul(grad_S, K), matmul(transpose(grad_S), Q)
-    bad = [g for row in grad_Q + grad_K + grad_V for g in row
-           if not math.isfinite(g)]
-    if bad:
-        raise ValueError(
-            f"attention_backward needs finite gradients, got {bad[0]}"
-        )
-    return grad_Q, grad_K, grad_V
+    return matmul(grad_S, K), matmul(transpose(grad_S), Q), grad_V
 
 
 def main(argv: list[str] | None = None) -> int:
-    """走一遍 4.5 节：分数、缩放、权重、输出、因果掩码。
-    Walk through section 4.5: scores, scaling, weights, output, causal mask.
+    """走一遍 4.5 节：注意力，为什么除以 √d，因果掩码；可以给出自己的 d。
+    Walk through section 4.5: attention, why √d, the causal mask; d can be
+    given on the command line.
     """
+    import random
     import sys
 
-    def show(*lines: str) -> None:
-        print(for_console("\n".join(lines), sys.stdout.encoding or "utf-8"))
+    usage = """\
+python3 attention_ref.py                  本章的例子
+python3 attention_ref.py                  the example of the chapter
+python3 attention_ref.py d=100            为什么除以 √d，多一行
+python3 attention_ref.py d=100            a row more, why divide by sqrt(d)
+python3 attention_ref.py causal_mask      复制函数；--short 说明从简
+python3 attention_ref.py causal_mask      copy functions; --short: brief notes"""
 
-    def row(numbers: list[float], digits: int = 4) -> str:
-        return " ".join(f"{v:.{digits}f}" for v in numbers)
+    def integers(row: list[float]) -> str:
+        return " ".join(f"{v:g}" for v in row)
 
-    if sys.argv[1:] if argv is None else argv:
-        print("attention_ref.py takes no arguments", file=sys.stderr)
-        return 2
+    try:
+        text, x, options = read_command(
+            sys.argv[1:] if argv is None else argv, usage, d=64.0)
+        if text:
+            return show(text)
+        own_d = int(options["d"])
+        if x or own_d != options["d"] or not 1 <= own_d <= 10000:
+            raise ValueError("needs d=1 to d=10000, a whole number; -h for help")
+    except ValueError as error:
+        return show(f"attention_ref.py: {error}", 2)
 
     Q = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
     K = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]
     V = [[10.0], [20.0], [30.0]]
     raw, scaled = attention_scores(Q, K, scale=1.0), attention_scores(Q, K)
     output, weights = attention_with_softmax(Q, K, V)
-    pictures = heatmap(weights).split("\n")
-    show("""\
---- 4.5  Scaled dot-product attention ---------------------------------
-两个查询，三个键，d = 4：点积除以 2，逐行 softmax，再对值 10、20、30 加权求和
-Two queries, three keys, d = 4: dot products, divided by 2, softmax row by
-row, then the weighted sum of the values 10, 20, 30
+    lines = ["""
+4.5  缩放点积注意力
+4.5  Scaled dot-product attention ----------------------------------------
+查询 Q 说想找什么，键 K 说有什么，点积是相似度；输出是值 V 按权重的平均
+Queries Q say what is looked for, keys K what there is, and dot products how
+similar they are; the output is the average of the values V with the weights
 
-          Q K^T   scaled        weights                picture    output""",
-         *(f"query {i}   {row(raw[i], 0)}   {row(scaled[i], 1)}   "
-           f"{row(weights[i])}   {pictures[i]}   {row(output[i])}"
-           for i in range(len(Q))))
+         Q           K           V"""]
+    lines += [f"row {i}    {integers(q):9}   {integers(k):9}   {integers(v)}"
+              for i, (q, k, v) in enumerate(zip(Q + [[]], K, V))]
+    lines += ["\n         Q K^T   / sqrt(4)     weights, by softmax       output"]
+    lines += [f"query {i}  {integers(raw[i])}   {scaled[i][0]:.1f} "
+              f"{scaled[i][1]:.1f} {scaled[i][2]:.1f}   "
+              f"{numbers_row(weights[i])}   {output[i][0]:.4f}"
+              for i in range(2)]
 
-    show("""
---- 4.5  Why divide by the square root of d ---------------------------
-各分量相互独立、服从标准正态分布，d = 64 时分数的大小一般约为 8，
-softmax 会饱和；除以 8 就不会
-With independent standard normal components and d = 64, scores are typically
-about 8 in size and softmax saturates; dividing by 8 prevents this
-""",
-         *(f"{str(x):18} {row(softmax_stable(x))}   "
-           + "█" * round(30 * max(softmax_stable(x)))
-           for x in ([8.0, 0.0, -8.0], [1.0, 0.0, -1.0])))
+    lines += ["""
+4.5  为什么除以 √d
+4.5  Why divide by the square root of d ----------------------------------
+随机的查询，8 个键。d 越大，分数的标准差 spread 越大，最大的权重 largest 越接近
+1，导数 p (1 - p) 越小，学不动；除以 √d 就都稳住了（各列是平均值）
+Random queries, 8 keys. The larger d, the larger the scores' standard deviation
+(spread), the closer the largest weight to 1, the smaller the derivatives
+p (1 - p): nothing is learned. Divided by sqrt(d), all hold (means are shown)
+    d   spread  largest  derivative   / sqrt(d):  spread  largest  derivative"""]
+    sizes = {4, 16, 64, 256, 1024}
+    for d in sorted(sizes | {1 if own_d in sizes else own_d}):
+        g = random.Random(d).gauss
+        Q, K = ([[g(0.0, 1.0) for _ in range(d)] for _ in range(n)]
+                for n in (100, 8))
+        cells = []
+        for scale in (1.0, 1.0 / math.sqrt(d)):
+            S = attention_scores(Q, K, scale)
+            spread = math.sqrt(sum(s * s for row in S for s in row) / 800)
+            tops = [max(softmax_stable(row)) for row in S]
+            slopes = [max(p * (1.0 - p) for p in softmax_stable(row))
+                      for row in S]
+            cells.append(f"{spread:9.2f} {sum(tops) / 100:8.2f} "
+                         f"{sum(slopes) / 100:11.4f}")
+        lines.append(f"{d:5}{cells[0]}             {cells[1]}")
 
-    X = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 1.0, 0.0],
-         [1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 1.0]]
+    X = [[1.0, 0.0, 2.0, 0.0], [0.0, 1.0, 1.0, 0.0],
+         [1.0, 1.0, 0.0, 2.0], [1.0, 0.0, 0.0, 1.0]]
     _, free = attention_with_softmax(X, X, X)
     _, causal = attention_with_softmax(X, X, X, causal_mask(4, 4))
-    left, right = heatmap(free).split("\n"), heatmap(causal).split("\n")
-    show("""
---- 4.5  Causal mask --------------------------------------------------
-四个 token 的自注意力；有因果掩码时，每个 token 只看自己和之前的
-Self-attention of four tokens; with a causal mask each token sees itself and
-those before it
+    lines += ["""
+4.5  因果掩码
+4.5  Causal mask ---------------------------------------------------------
+自注意力，Q = K = V = X；有因果掩码时，每个 token 只看自己和之前的，不看后面
+Self-attention, Q = K = V = X; with a causal mask each token sees itself and
+those before it, and nothing of what follows
 
-          no mask      causal mask   weights under the causal mask""",
-         *(f"token {i}   {left[i]}   {right[i]}    {row(causal[i])}"
-           for i in range(len(X))))
-    return 0
+         X        no mask              causal mask          picture"""]
+    pictures = heatmap(causal).split("\n")
+    for i, picture in enumerate(pictures):
+        numbers = [" ".join(f"{w:.2f}" if w else "  . " for w in row)
+                   for row in (free[i], causal[i])]
+        lines.append(f"token {i}  {integers(X[i])}  {numbers[0]}  "
+                     f"{numbers[1]}  {picture}")
+    lines += ["", "picture: ░ up to 0.25   ▒ up to 0.5   ▓ up to 0.75   █ up to 1"]
+    return show("\n".join(line.rstrip() for line in lines))
 
 
 if __name__ == "__main__":

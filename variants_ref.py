@@ -1,8 +1,13 @@
 """softmax 的变体：对数、稀疏、采样 | Variants: logs, sparse ones, sampling
 
-第 4 章 4.6 节的参考实现，以及训练和生成时常用的几个函数。
-Reference code for chapter 4, section 4.6, and a few functions that training
-and generation often use.
+训练要的是 softmax 的对数，生成文本要按概率抽取，有时还想让不相干的恰好得 0。这些
+都从 softmax 变来。
+Training needs the log of softmax, generating text draws from it, and at times
+what is irrelevant should get exactly 0. All of these come from softmax.
+
+这是第 4 章 4.6 节，以及训练和生成时常用的几个函数。
+This is section 4.6 of chapter 4, with a few functions that training and
+generation often use.
 
     x   n 个分数，-inf 表示不参与 | n scores; -inf means left out
     m   最大的分数 max(x) | the largest score
@@ -15,61 +20,54 @@ and generation often use.
 import math
 
 from softmax_ref import (
-    bar_chart, for_console, hardmax, softmax_stable, softmax_with_temperature
+    hardmax, legend, numbers_row, read_command, show, softmax_stable,
+    softmax_with_temperature, stacked_bar
 )
 
 
 # 4.6 对数与损失 | Logs and losses -------------------------------------------
 
 def log_softmax(x: list[float]) -> list[float]:
-    """softmax 的对数，但不先算 softmax，所以不会对 0 取对数。
-    The log of softmax, without computing softmax, so no log of 0 is taken.
+    """softmax 的对数：训练的损失由它算出。
+    The log of softmax: the losses of training are computed from it.
 
         log_softmax(x)_i = (x_i - m) - log1p(Σ_others exp(x_j - m))
 
-    取 exp 就回到 softmax：
-    Its exp is softmax:
-
-    >>> [round(v, 4) for v in log_softmax([1.0, 2.0, 3.0])]
-    [-2.4076, -1.4076, -0.4076]
-    >>> [round(math.exp(v), 4) for v in log_softmax([1.0, 2.0, 3.0])]
-    [0.09, 0.2447, 0.6652]
-
-    先算 softmax 再取对数，下面的第一项就会是 log(0)，而不是 -1000：
-    With softmax first and the log after, the first entry here would be log(0)
-    rather than -1000:
+    为什么不先算 softmax 再取对数？概率会下溢为 0，就成了 log(0)，而不是 -1000：
+    Why not softmax first and the log after? A probability may underflow to 0,
+    which makes it log(0) rather than -1000:
 
     >>> log_softmax([0.0, 1000.0])
     [-1000.0, 0.0]
 
-    先减 m，再减对数；如果减去两者的和，
-    m 很大时，对数（这里是 log(2)）就会被舍入掉：
-    Subtract m, then the log; where m is large, subtracting their sum would
-    round the log, here log(2), away:
+    先减 m，再减对数；减去两者的和，m 很大时，对数就被舍入掉了：
+    Subtract m, then the log; subtract their sum, and with a large m the log is
+    rounded away:
 
     >>> [round(v, 4) for v in log_softmax([1e16, 1e16])]
     [-0.6931, -0.6931]
     >>> 1e16 - (1e16 + math.log(2.0))
     0.0
 
-    Σ 不含最大的一项 1，所以最高分的对数概率也准；SciPy 和 PyTorch 在此得 0：
-    Σ leaves out the largest term, which is 1, so the log-probability of the
-    largest score is accurate too; SciPy and PyTorch return 0 here:
+    others 不含最大的一项 1，所以接近 0 的结果也只错在末几位；SciPy 和 PyTorch 在此
+    得 0：
+    others leaves out the largest term, which is 1, so even a result close to 0
+    is off only in its last few digits; SciPy and PyTorch return 0 here:
 
     >>> f"{log_softmax([40.0, 0.0])[0]:.3e}"
     '-4.248e-18'
-
-    误差只在末几位，哪怕结果像这里一样接近 0。
-    Only the last few digits are off, even of a result as close to 0 as here.
 
     - 来源 Source: Goodfellow, Bengio & Courville 2016, §4.1
     - 等价 Same as: scipy.special.log_softmax(x); torch.log_softmax(x, dim=-1)
     - 需要 Needs: math
     """
-    if not x:
+    if len(x) == 0:
         raise ValueError("log_softmax needs at least one score, got []")
+    if getattr(x[0], "ndim", isinstance(x[0], list)):
+        raise TypeError("log_softmax needs one row: [f(row) for row in X]")
+
     m = max(x)
-    shifted = [x_i - m for x_i in x]
+    shifted = [float(x_i - m) for x_i in x]
     others = math.fsum([math.exp(s) for s in shifted] + [-1.0])
     if math.isnan(others):
         bad = m if math.isinf(m) else math.nan
@@ -81,15 +79,20 @@ def log_softmax(x: list[float]) -> list[float]:
 def cross_entropy(
     x: list[float], target: int, label_smoothing: float = 0.0
 ) -> float:
-    """交叉熵损失：目标类的对数概率取负，单位 nat；x 是分数，不是概率。
-    Cross-entropy loss: minus the log-probability of the target class, in nats;
-    x are scores, not probabilities.
+    """交叉熵损失：目标类的概率取对数再取负，单位 nat；x 是分数，不是概率。
+    Cross-entropy loss: minus the log of the target's probability, in nats; x
+    are scores, not probabilities.
 
         loss = -Σ_i y_i log_softmax(x)_i
+
         y_i = ε / n, plus 1 - ε where i = target,    ε = label_smoothing
 
-    >>> f"{cross_entropy([2.0, 0.0, -1.0], target=0):.4f}"
-    '0.1698'
+    目标类的概率是 1 时损失为 0，越接近 0 损失越大，没有上限：
+    The loss is 0 where the target has probability 1, and grows without bound
+    as that approaches 0:
+
+    >>> [round(cross_entropy([2.0, 0.0, -8.0], i), 4) for i in range(3)]
+    [0.127, 2.127, 10.127]
 
     最常见的错误是先做一遍 softmax，[100, 0, 0] 变成 [1, 0, 0]，损失降不到 0：
     The most common mistake is to apply softmax first, which turns [100, 0, 0]
@@ -100,37 +103,38 @@ def cross_entropy(
     >>> f"{cross_entropy([1.0, 0.0, 0.0], 0):.4f}"
     '0.5514'
 
-    标签平滑把 ε 平分给所有的类，目标类也在内：
-    Label smoothing shares ε among all classes, the target included:
+    没有标签平滑时，差距越大损失越小，模型就越来越自信；标签平滑把 ε 平分给所有的
+    类，差距太大反而要罚：
+    Without label smoothing a larger gap always lowers the loss, and the model
+    grows ever more confident; label smoothing shares ε among all classes, so
+    that too large a gap is punished:
 
-    >>> f"{cross_entropy([2.0, 0.0, -1.0], 0, label_smoothing=0.1):.4f}"
-    '0.3365'
-
-    类从 0 数起，3 个类的最后一个是 2：
-    Classes count from 0, and the last of 3 is 2:
-
-    >>> cross_entropy([2.0, 0.0, -1.0], target=3)
-    Traceback (most recent call last):
-    ValueError: cross_entropy needs 0 <= target < 3, got 3
+    >>> for gap in [1.0, 3.0, 9.0]:
+    ...     losses = [cross_entropy([gap, 0.0], 0, eps) for eps in [0.0, 0.1]]
+    ...     print([round(loss, 4) for loss in losses])
+    [0.3133, 0.3633]
+    [0.0486, 0.1986]
+    [0.0001, 0.4501]
 
     - 来源 Source: Szegedy et al. 2016, §7
     - 等价 Same as: torch.nn.functional.cross_entropy(x, target)
     - 需要 Needs: math, log_softmax
     """
     log_p = log_softmax(x)
-    if not 0 <= target < len(x):
-        raise ValueError(
-            f"cross_entropy needs 0 <= target < {len(x)}, got {target}"
-        )
+    n = len(x)
+    if not 0 <= target < n:
+        raise ValueError(f"cross_entropy needs 0 <= target < {n}, got {target}")
     if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError(
-            "cross_entropy needs label_smoothing 0 to 1, "
-            f"got {label_smoothing}"
-        )
-    y = [label_smoothing / len(x)] * len(x)
+        raise ValueError("cross_entropy needs label_smoothing 0 to 1, "
+                         f"got {label_smoothing}")
+
+    y = [label_smoothing / n] * n
     y[target] += 1.0 - label_smoothing
     # 0 * -inf 是 nan，跳过 y_i = 0 的类 | leave out classes of y_i = 0
-    return max(0.0, -math.fsum(y_i * l for y_i, l in zip(y, log_p) if y_i))
+    loss = max(0.0, -math.fsum(y_i * l for y_i, l in zip(y, log_p) if y_i))
+    if loss == math.inf and label_smoothing and math.isfinite(min(x)):
+        raise ValueError("cross_entropy needs gaps below 1.8e308, got inf")
+    return loss
 
 
 def cross_entropy_backward(
@@ -141,20 +145,27 @@ def cross_entropy_backward(
 
         grad_x_i = p_i - y_i,    y as in cross_entropy
 
-    用差商检验第一项：
-    The first entry, checked by a difference quotient:
+    目标类的分数要提高（梯度为负），其余按各自的概率降低；p 与 y 一致时不再变动：
+    The target's score is to rise (its gradient is negative) and the others to
+    fall, each by its probability; where p matches y nothing moves:
 
     >>> [round(g, 4) for g in cross_entropy_backward([2.0, 0.0, -1.0], 0)]
     [-0.1562, 0.1142, 0.042]
+
+    用差商检验第一项：
+    The first entry, checked by a difference quotient:
+
     >>> h = 1e-5
     >>> above = -math.log(softmax_stable([2.0 + h, 0.0, -1.0])[0])
     >>> below = -math.log(softmax_stable([2.0 - h, 0.0, -1.0])[0])
     >>> round((above - below) / (2 * h), 4)
     -0.1562
 
-    各项之和为 0，所以目标那一项就是其余各项之和取负；p 舍入到 1 时它也不消失：
-    The entries sum to 0, so the entry of the target is minus the sum of the
-    others, and it does not vanish even where p rounds to 1:
+    各项之和为 0（只差舍入误差），所以目标那一项由其余各项之和取负得到，即使 p
+    舍入到 1 也不消失：
+    The entries sum to 0 (up to rounding), so the entry of the target is taken
+    as minus the sum of the others, and does not vanish even where p rounds to
+    1:
 
     >>> f"{cross_entropy_backward([50.0, 0.0], 0)[0]:.4e}"
     '-1.9287e-22'
@@ -166,17 +177,15 @@ def cross_entropy_backward(
     - 需要 Needs: math, softmax_stable
     """
     p = softmax_stable(x)
-    if not 0 <= target < len(x):
+    n = len(x)
+    if not 0 <= target < n:
         raise ValueError(
-            f"cross_entropy_backward needs 0 <= target < {len(x)}, "
-            f"got {target}"
-        )
+            f"cross_entropy_backward needs 0 <= target < {n}, got {target}")
     if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError(
-            "cross_entropy_backward needs label_smoothing 0 to 1, "
-            f"got {label_smoothing}"
-        )
-    grad_x = [p_i - label_smoothing / len(x) for p_i in p]
+        raise ValueError("cross_entropy_backward needs label_smoothing 0 to 1, "
+                         f"got {label_smoothing}")
+
+    grad_x = [p_i - label_smoothing / n for p_i in p]
     grad_x[target] = 0.0
     grad_x[target] = -math.fsum(grad_x)
     return grad_x
@@ -209,9 +218,11 @@ def sparsemax(x: list[float]) -> list[float]:
     >>> [max(x_i - tau, 0.0) for x_i in [0.0, 0.5, 1.0]]
     [0.0, 0.25, 0.75]
 
-    本章的例子只有一项大于 0，和 hardmax 一样；公式写错了，也看不出来：
-    The chapter's example leaves only one entry above 0, as hardmax does, so a
-    mistake in the formula would not show:
+    第一个 τ 就比最大值只低 1，以后只升不降，所以低 1 以上的不必排序。本章的例子
+    只剩一项，和 hardmax 一样，公式写错了也看不出来：
+    The first τ is just 1 below the maximum and then only rises, so a score
+    lower by 1 or more need not be sorted. The chapter's example leaves a
+    single entry, as hardmax does, and a wrong formula would not show:
 
     >>> sparsemax([1.0, 2.0, 3.0])
     [0.0, 0.0, 1.0]
@@ -220,21 +231,22 @@ def sparsemax(x: list[float]) -> list[float]:
     - 等价 Same as: entmax.sparsemax(x, dim=-1)
     - 需要 Needs: math
     """
-    if not x:
+    if len(x) == 0:
         raise ValueError("sparsemax needs at least one score, got []")
+
     m = max(x)
     shifted = [x_i - m for x_i in x]
-    if any(map(math.isnan, shifted)):
+    if math.isnan(sum(shifted)):
         bad = m if math.isinf(m) else math.nan
         raise ValueError(f"sparsemax needs a finite maximum, got {bad}")
-    total: float = 0
-    for k, s in enumerate(sorted(shifted, reverse=True), start=1):
-        total += s
-        threshold = (total - 1) / k
-        if s <= threshold:
+    near = sorted([s for s in shifted if s > -1], reverse=True)
+    total, tau = near[0], near[0] - 1
+    for k, s in enumerate(near[1:], start=2):
+        if s <= tau:
             break
-        tau = threshold
-    return [max(s - tau, 0.0) for s in shifted]
+        total += s
+        tau = (total - 1) / k
+    return [s - tau if s > tau else 0.0 for s in shifted]
 
 
 def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
@@ -256,20 +268,21 @@ def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     - 需要 Needs: math
     """
     if len(p) != len(grad_p):
-        raise ValueError(
-            "sparsemax_backward needs lists of equal length, "
-            f"got {len(p)} and {len(grad_p)}"
-        )
-    for v in p + grad_p:
-        if not math.isfinite(v):
-            raise ValueError(
-                f"sparsemax_backward needs finite numbers, got {v}"
-            )
+        raise ValueError("sparsemax_backward needs lists of equal length, "
+                         f"got {len(p)} and {len(grad_p)}")
+    if len(p) > 0 and min(p) < 0.0:
+        raise ValueError(f"sparsemax_backward needs entries >= 0, got {min(p)}")
+    total = sum(map(float, p))
+    if not abs(total - 1.0) <= 1e-6:
+        raise ValueError(f"sparsemax_backward needs a sum of 1, got {total}")
+
     support = [g_i for p_i, g_i in zip(p, grad_p) if p_i > 0.0]
-    if not support:
-        raise ValueError("sparsemax_backward needs an entry above 0, got none")
-    mean = math.fsum(support) / len(support)
-    return [g_i - mean if p_i > 0.0 else 0.0 for p_i, g_i in zip(p, grad_p)]
+    mean = math.fsum(g_i / len(support) for g_i in support)
+    grad_x = [g_i - mean for g_i in grad_p]
+    if not all(map(math.isfinite, grad_x)):
+        raise ValueError(
+            "sparsemax_backward needs finite gradients, got nan or inf")
+    return [g_i if p_i > 0.0 else 0.0 for p_i, g_i in zip(p, grad_x)]
 
 
 def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
@@ -298,17 +311,13 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     """
     if not 1.0 <= alpha <= 2.0:
         raise ValueError(f"entmax needs 1 <= alpha <= 2, got {alpha}")
+
+    p = softmax_stable(x)
     if alpha == 1.0:
-        return softmax_stable(x)
-    if not x:
-        raise ValueError("entmax needs at least one score, got []")
+        return p
     m = max(x)
     a = alpha - 1.0
     shifted = [a * (x_i - m) for x_i in x]
-    if any(map(math.isnan, shifted)):
-        bad = m if math.isinf(m) else math.nan
-        raise ValueError(f"entmax needs a finite maximum, got {bad}")
-
     low, high = 0.0, math.log(len(x))
     for _ in range(64):
         tau = (low + high) / 2.0
@@ -318,7 +327,8 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
             low = tau
         else:
             high = tau
-    return p
+    total = math.fsum(p)
+    return [p_i / total for p_i in p]
 
 
 # 采样 | Sampling ------------------------------------------------------------
@@ -331,17 +341,20 @@ def gumbel_softmax(
 
         g_i = -log(-log(u_i)),    gumbel_softmax = softmax((x + g) / T)
 
-    随机数 u 由外面传入，所以结果可以重现；最大的一项就是抽中的：
-    The random numbers u are passed in, so the result is reproducible; the
-    largest entry is the one drawn:
+    抽出一个下标，像 hardmax 一样没有梯度，模型学不到怎么抽。把随机放进噪声，抽取就
+    成了 softmax，梯度能通过；最大的一项就是抽中的：
+    An index that is drawn passes no gradient, like hardmax, and the model
+    cannot learn to draw. With the chance in the noise, drawing becomes a
+    softmax, which a gradient passes; the largest entry is the one drawn:
 
     >>> p = gumbel_softmax([2.0, 1.0], u=[0.5, 0.9], temperature=0.1)
     >>> [round(p_i, 4) for p_i in p]
     [0.0001, 0.9999]
 
-    每一项成为最大项的频率，接近 softmax 的概率（Gumbel-max 技巧）：
-    The share of draws in which an entry is the largest comes close to its
-    softmax probability (the Gumbel-max trick):
+    为什么是这种噪声？因为加上它，每一项成为最大项的频率就是 softmax 的概率
+    （Gumbel-max 技巧）：
+    Why this noise? Because with it, each entry is the largest as often as its
+    softmax probability says (the Gumbel-max trick):
 
     >>> import random
     >>> r = random.Random(1).random
@@ -356,13 +369,12 @@ def gumbel_softmax(
     - 需要 Needs: math, softmax_stable, softmax_with_temperature
     """
     if len(x) != len(u):
-        raise ValueError(
-            "gumbel_softmax needs lists of equal length, "
-            f"got {len(x)} and {len(u)}"
-        )
+        raise ValueError("gumbel_softmax needs lists of equal length, "
+                         f"got {len(x)} and {len(u)}")
     for u_i in u:
         if not 0.0 < u_i < 1.0:
             raise ValueError(f"gumbel_softmax needs 0 < u < 1, got {u_i}")
+
     noisy = [x_i - math.log(-math.log(u_i)) for x_i, u_i in zip(x, u)]
     return softmax_with_temperature(noisy, temperature)
 
@@ -372,6 +384,10 @@ def softmax_top_k(x: list[float], k: int) -> list[float]:
     Top-k: softmax among the k highest scores, 0 elsewhere.
 
         p_i = exp(x_i) / Σ_top-k exp(x_j) if x_i is in the top k, else 0
+
+    词表里有几万个几乎不可能的 token，加起来却常被抽中，生成的文本就跑题；先去掉：
+    A vocabulary has tens of thousands of hardly possible tokens, which taken
+    together are drawn often and lead the text astray; so they go first:
 
     >>> [round(p_i, 4) for p_i in softmax_top_k([1.0, 3.0, 2.0], k=2)]
     [0.0, 0.7311, 0.2689]
@@ -396,6 +412,7 @@ def softmax_top_k(x: list[float], k: int) -> list[float]:
     p = softmax_stable(x)
     if not 1 <= k <= len(x):
         raise ValueError(f"softmax_top_k needs 1 <= k <= {len(x)}, got {k}")
+
     order = sorted(range(len(x)), key=lambda i: x[i], reverse=True)
     kept = set(order[:k])
     total = math.fsum(p[i] for i in kept)
@@ -409,15 +426,24 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
 
         kept = the fewest, from the highest down, with Σ_kept p_i >= top_p
 
-    跨过界线的那一个也要保留，否则 top_p 较小时一个都不剩：
-    The one that crosses the line is kept too; otherwise a small top_p would
-    keep none at all:
+    top-k 不管分布尖不尖，都留 k 个；top-p 在模型有把握时留得少，没把握时留得多：
+    Top-k keeps k whether the distribution is sharp or flat; top-p keeps few
+    where the model is sure and many where it is not:
 
-    >>> x = [math.log(0.5), math.log(0.4), math.log(0.1)]
-    >>> [round(p_i, 4) for p_i in softmax_top_p(x, top_p=0.8)]
-    [0.5556, 0.4444, 0.0]
-    >>> softmax_top_p(x, top_p=0.1)
-    [1.0, 0.0, 0.0]
+    >>> for x in [9.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]:
+    ...     print([round(p_i, 4) for p_i in softmax_top_p(x, top_p=0.8)])
+    [1.0, 0.0, 0.0, 0.0]
+    [0.4223, 0.4223, 0.1554, 0.0]
+
+    跨过界线的那一个也要保留，否则 top_p 较小时一个都不剩；恰好达到就算达到，只差
+    舍入误差也算：
+    The one that crosses the line is kept too; otherwise a small top_p would
+    keep none at all. Reaching top_p is enough, and so is missing it by a
+    rounding error:
+
+    >>> x = [math.log(0.7), math.log(0.2), math.log(0.1)]
+    >>> [round(p_i, 4) for p_i in softmax_top_p(x, top_p=0.9)]
+    [0.7778, 0.2222, 0.0]
 
     - 来源 Source: Holtzman et al. 2020, Eqs. (2) and (3)
     - 等价 Same as: TopPLogitsWarper(top_p) of transformers, then softmax
@@ -426,15 +452,16 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
     p = softmax_stable(x)
     if not 0.0 < top_p <= 1.0:
         raise ValueError(f"softmax_top_p needs 0 < top_p <= 1, got {top_p}")
+
     order = sorted(range(len(x)), key=lambda i: x[i], reverse=True)
-    kept: set[int] = set()
-    total = 0.0
-    for i in order:
-        kept.add(i)
-        total += p[i]
-        # 舍入可能让总和过早到 1 | rounding may bring the total to 1 too early
-        if total >= top_p and top_p < 1.0:
-            break
+    few, enough = 0, len(x)
+    while enough - few > 1 and top_p < 1.0:  # 二分法 | bisection
+        count = (few + enough) // 2
+        if math.fsum(p[i] for i in order[:count]) >= top_p - 1e-12:
+            enough = count
+        else:
+            few = count
+    kept = set(order[:enough])
     total = math.fsum(p[i] for i in kept)
     return [p_i / total if i in kept else 0.0 for i, p_i in enumerate(p)]
 
@@ -446,76 +473,89 @@ def sample(p: list[float], u: float) -> int:
 
         sample(p, u) = the first i with u < p_0 + ... + p_i
 
+    把 0 到 1 按概率切成几段，u 落在哪一段就抽中哪一个；概率为 0 的不会被抽中：
+    The line from 0 to 1 is cut into pieces as long as the probabilities, and u
+    falls into one of them; an index of probability 0 is never drawn:
+
     >>> [sample([0.2, 0.0, 0.8], u) for u in [0.0, 0.19, 0.2, 0.99]]
     [0, 0, 2, 2]
 
-    概率为 0 的下标不会被抽中，即使舍入使总和略小于 1：
-    An index of probability 0 is never drawn, even if rounding leaves the sum a
-    little below 1:
-
-    >>> sample([0.5, 0.4999999999, 0.0], u=0.99999999999)
-    1
-
     - 等价 Same as: numpy.searchsorted(numpy.cumsum(p), u, side="right")
-    - 需要 Needs: 无 nothing
+    - 需要 Needs: math
     """
-    if any(p_i < 0.0 for p_i in p):
+    if len(p) > 0 and min(p) < 0.0:
         raise ValueError(f"sample needs entries >= 0, got {min(p)}")
-    if not abs(sum(p) - 1.0) <= 1e-9:
-        raise ValueError(f"sample needs a sum of 1, got {sum(p)}")
+    if not abs(sum(map(float, p)) - 1.0) <= 1e-9:
+        raise ValueError(f"sample needs a sum of 1, got {sum(map(float, p))}")
     if not 0.0 <= u < 1.0:
         raise ValueError(f"sample needs 0 <= u < 1, got {u}")
-    total, drawn = 0.0, 0
-    for i, p_i in enumerate(p):
-        total += p_i
-        if p_i > 0.0:
-            drawn = i
-        if u < total:
-            break
-    return drawn
+
+    first, last = 0, max(i for i, p_i in enumerate(p) if p_i > 0.0)
+    while first < last:  # 二分法 | bisection
+        i = (first + last) // 2
+        if u < math.fsum(p[:i + 1]):
+            last = i
+        else:
+            first = i + 1
+    return first
 
 
 def main(argv: list[str] | None = None) -> int:
-    """把同一组分数的各种变体并排列出；也可以在命令行给出自己的分数。
-    The variants side by side on one set of scores, which can be given on the
-    command line.
+    """把同一组分数的各种变体并排列出；分数、k 和 top_p 可以在命令行给出。
+    The variants side by side on one set of scores; the scores, k and top_p can
+    be given on the command line.
     """
     import sys
 
-    def show(*lines: str) -> None:
-        print(for_console("\n".join(lines), sys.stdout.encoding or "utf-8"))
+    usage = """\
+python3 variants_ref.py                         本章的几种变体
+python3 variants_ref.py                         the variants of the chapter
+python3 variants_ref.py 3 1 0.2 k=2 top_p=0.9   自己的分数和界限
+python3 variants_ref.py 3 1 0.2 k=2 top_p=0.9   your scores and limits
+python3 variants_ref.py cross_entropy           复制函数；--short 说明从简
+python3 variants_ref.py cross_entropy           copy functions; --short: brief"""
 
-    arguments = sys.argv[1:] if argv is None else argv
     try:
-        x = [float(a) for a in arguments] or [0.0, 0.5, 1.0, 1.2]
-        charts = [bar_chart(entmax(x, alpha), width=12).split("\n")
-                  for alpha in (1.0, 1.5, 2.0)]
+        text, x, options = read_command(
+            sys.argv[1:] if argv is None else argv, usage, k=2.0, top_p=0.8)
+        if text:
+            return show(text)
+        x = sorted(x or [0.0, 0.5, 1.0, 1.2], reverse=True)
+        k, top_p = int(options["k"]), options["top_p"]
+        if k != options["k"]:
+            raise ValueError(f"k needs a whole number, got {options['k']:g}")
+        p, log_p, top = softmax_stable(x), log_softmax(x), hardmax(x)
+        k_of, p_of = softmax_top_k(x, min(k, len(x))), softmax_top_p(x, top_p)
     except ValueError as error:
-        print(f"variants_ref.py: {error}", file=sys.stderr)
-        return 2
+        return show(f"variants_ref.py: {error}", 2)
 
-    show(f"""\
---- 4.6  Sparse variants ----------------------------------------------
-softmax 每一项都大于 0；sparsemax 让低分恰好得 0；1.5-entmax 在两者之间
-Softmax keeps every entry above 0; sparsemax gives low scores exactly 0;
-1.5-entmax is in between
+    lines = [f"""
+4.6  稀疏的变体
+4.6  Sparse variants -----------------------------------------------------
+softmax 处处大于 0（太小才下溢为 0）；alpha 从 1 到 2，低分先后恰好得 0
+Softmax is above 0 everywhere (until it underflows); as alpha goes from 1 to 2,
+low scores one after another get exactly 0
 
-{'x':>10}   {'softmax':20} {'1.5-entmax':20} sparsemax""",
-         *(f"{x_i:10g}   {one:20} {two:20} {three}"
-           for x_i, one, two, three in zip(x, *charts)))
+alpha             {legend(x)}"""]
+    for alpha, name in ((1.0, "softmax"), (1.25, ""), (1.5, "1.5-entmax"),
+                        (1.75, ""), (2.0, "sparsemax")):
+        q = entmax(x, alpha)
+        lines.append(
+            f"{alpha:5}  {name:11}{numbers_row(q)}   {stacked_bar(q)}")
 
-    columns = zip(x, log_softmax(x), softmax_top_k(x, min(2, len(x))),
-                  softmax_top_p(x, 0.8), hardmax(x))
-    show("""
---- 4.6  Logs and truncation ------------------------------------------
-对数概率；只留最高的 2 个；留到累积概率 0.8 为止；只留最高的 1 个
-Log-probability; only the 2 highest; the top ones until they total 0.8;
-only the 1 highest
+    lines += [f"""
+4.6  对数与截断
+4.6  Logs and truncation -------------------------------------------------
+total 从上往下累加；top-p 留到它达到 {top_p:g}，top-k 留 {k} 个，hardmax 留 1 个
+The total adds up from the top; top-p keeps until it reaches {top_p:g}, top-k
+keeps {k}, hardmax keeps 1
 
-         x   log_softmax     top-k 2   top-p 0.8     hardmax""",
-         *(f"{x_i:10g}   {log_p_i:11.5g} {k_i:11.4f} {p_i:11.4f} {h_i:11.4f}"
-           for x_i, log_p_i, k_i, p_i, h_i in columns))
-    return 0
+           x  log_softmax   softmax    total     top-p     top-k   hardmax"""]
+    for i, x_i in enumerate(x):
+        cells = numbers_row([p[i], math.fsum(p[:i + 1]), p_of[i], k_of[i]])
+        shown = "   ".join(f"{cell:>7}" for cell in cells.split())
+        lines.append(f"{x_i + 0.0:12g} {log_p[i]:12.5g}   {shown}   {top[i]:7g}")
+    return show("\n".join(lines))
 
 
 if __name__ == "__main__":
