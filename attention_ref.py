@@ -340,8 +340,8 @@ def attention_with_softmax(
 
         output = weights V              n_q × d_v
 
-    softmax 把相似度变成权重，让每个查询的权重都不小于 0，总和为 1（各行，不是
-    各列；只差舍入误差）；除以 √d，是为了让它不饱和：
+    softmax 把相似度变成权重，让每个查询的权重都不小于 0，总和为 1（各行，
+    不是各列；只差舍入误差）；除以 √d，是为了让它不饱和：
     Softmax turns similarities into weights, which for each query are not below
     0 and sum to 1 (rows, not columns; up to rounding); the division by √d
     keeps it from saturating:
@@ -360,8 +360,8 @@ def attention_with_softmax(
     [[18.0072], [21.5096]]
 
     mask 里 True 表示可以关注。预测下一个 token 时不能偷看后面，用因果掩码：
-    In mask, True means attend. To predict the next token one must not see
-    what comes later, so a causal mask is used:
+    In mask, True means attend. To predict the next token one must not see what
+    comes later, so a causal mask is used:
 
     >>> X = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
     >>> mask = [[True, False, False], [True, True, False], [True, True, True]]
@@ -444,8 +444,8 @@ def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
     1 1 0
     1 1 1
 
-    生成时，以前的键和值都已存好（KV 缓存），查询少于键；掩码向右下对齐，最后一个
-    查询可以关注全部的键：
+    生成时，以前的键和值都已存好（KV 缓存），查询少于键；掩码向右下对齐，
+    最后一个查询可以关注全部的键：
     In generation the earlier keys and values are stored already (the KV
     cache), and queries are fewer than keys; the mask is aligned bottom-right,
     and the last query may attend to every key:
@@ -475,8 +475,8 @@ def padding_mask(
 
         keep_ij = j < length
 
-    一批序列长短不一，短的用填充补齐，而填充里没有内容可看。屏蔽的是键（列），不是
-    查询（行）；屏蔽一个查询，它就没有键可以关注了：
+    一批序列长短不一，短的用填充补齐，而填充里没有内容可看。屏蔽的是键（列），
+    不是查询（行）；屏蔽一个查询，它就没有键可以关注了：
     Sequences of a batch differ in length, the short ones are padded, and in
     padding there is nothing to attend to. It hides keys (columns), not queries
     (rows); a hidden query would have no key left to attend to:
@@ -517,8 +517,9 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
 
         n × (h d) -> h × n × d
 
-    为什么要多个头？一个头只给出一组权重，只能按一种方式看；几个头各看各的，有的看
-    前一个词，有的看主语。用字母标出 token，用数字标出列，就看得清谁去了哪里：
+    为什么要多个头？一个头只给出一组权重，只能按一种方式看；几个头各看各的，
+    有的看前一个词，有的看主语。用字母标出 token，用数字标出列，
+    就看得清谁去了哪里：
     Why several heads? One head gives one set of weights and looks in one way;
     several look for different things, say the word before or the subject.
     With a letter for the token and a digit for the column, one can see who
@@ -595,9 +596,9 @@ def multi_head_attention(
 
         V = X W_v    n × (h_kv d_v)     j = i // (h / h_kv)
 
-    自注意力里，查询、键、值都出自同一个 X，投影（由训练得来的矩阵）决定各取其中的
-    什么。这里投影都是单位矩阵 I，所以两个头分别看 X 的左半和右半，看法不同；√d 里
-    的 d 是每个头的维度：
+    自注意力里，查询、键、值都出自同一个 X，投影（由训练得来的矩阵）决定各取其
+    中的什么。这里投影都是单位矩阵 I，所以两个头分别看 X 的左半和右半，
+    看法不同；√d 里的 d 是每个头的维度：
     In self-attention queries, keys and values all come from one X, and the
     projections, matrices found in training, choose what each takes from it.
     Here all are the identity I, and so the two heads look at the left and the
@@ -605,16 +606,16 @@ def multi_head_attention(
 
     >>> X = [[1.0, 0.0, 0.0, 2.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 1.0]]
     >>> I = [[float(i == j) for j in range(4)] for i in range(4)]
-    >>> causal = [[True, False, False], [True, True, False], [True, True, True]]
+    >>> causal = [[True, False, False], [True, True, False], [True] * 3]
     >>> output, weights = multi_head_attention(X, I, I, I, I, 2, causal)
     >>> for head in weights:
     ...     print([round(w, 4) for w in head[2]])
     [0.2483, 0.2483, 0.5035]
     [0.576, 0.14, 0.284]
 
-    生成时每个 token 的键和值都要存着（KV 缓存）。kv_heads 少于 heads 时，几个
-    查询头共用键和值，缓存就小了，这是分组查询注意力（GQA）；kv_heads 为 1 就是
-    多查询注意力（MQA）。每个 token 要存的数：
+    生成时每个 token 的键和值都要存着（KV 缓存）。kv_heads 少于 heads 时，
+    几个查询头共用键和值，缓存就小了，这是分组查询注意力（GQA）；
+    kv_heads 为 1 就是多查询注意力（MQA）。每个 token 要存的数：
     In generation the keys and values of every token are kept (the KV cache).
     With kv_heads fewer than heads, some query heads share them, and the cache
     shrinks: grouped-query attention (GQA), or with kv_heads 1 multi-query
@@ -657,8 +658,8 @@ def softmax_online(x: list[float]) -> list[float]:
 
         m' = max(m, x_i),    s' = s exp(m - m') + exp(x_i - m')
 
-    分数一个个到来，最大值还没定，怎么先减去它？先减当前最大值 m；m 变大时，已有
-    的 s 乘 exp(m - m') 就补上了：
+    分数一个个到来，最大值还没定，怎么先减去它？先减当前最大值 m；m 变大时，
+    已有的 s 乘 exp(m - m') 就补上了：
     Scores come one by one, so how to subtract a maximum not yet known? Take
     the running maximum m, and when m grows, make up for it: multiply s so far
     by exp(m - m'):
@@ -674,8 +675,8 @@ def softmax_online(x: list[float]) -> list[float]:
     >>> [round(p_i, 4) for p_i in softmax_online([1.0, 3.0, 2.0])]
     [0.09, 0.6652, 0.2447]
 
-    两段分数的 (m, s) 也这样合并，所以可以分块算，也可以分到多台机器上算；这里是
-    [1.0] 和 [3.0, 2.0]：
+    两段分数的 (m, s) 也这样合并，所以可以分块算，也可以分到多台机器上算；
+    这里是 [1.0] 和 [3.0, 2.0]：
     The (m, s) pairs of two parts merge in the same way, so the work can be
     split into blocks, or across machines; here into [1.0] and [3.0, 2.0]:
 
@@ -723,8 +724,8 @@ def attention_online(
 
         o' = o (s exp(m - m') / s') + Σ_j (e_j / s') V_j
 
-    n_q × n_k 的分数太多，存不下，所以一次只看 block 个键，用完就丢。与在线
-    softmax 相同，只是已有的输出 o 也要跟着缩放：
+    n_q × n_k 的分数太多，存不下，所以一次只看 block 个键，用完就丢。
+    与在线 softmax 相同，只是已有的输出 o 也要跟着缩放：
     The n_q × n_k scores are too many to store, so it looks at block keys at a
     time and forgets them. As in online softmax, except that the output so far,
     o, is rescaled too:
@@ -768,8 +769,8 @@ def attention_online(
                  for o_k, column in zip(o, columns)]
             bad = [a for a in S + o if not math.isfinite(a)]
             if bad:
-                raise ValueError(
-                    f"attention_online needs finite S and output, got {bad[0]}")
+                raise ValueError("attention_online needs finite S and "
+                                 f"output, got {bad[0]}")
         output.append(o)
     return output
 
@@ -793,8 +794,8 @@ def attention_backward(
 
         grad_Q = grad_S K,    grad_K = grad_Sᵀ Q
 
-    mask 要与前向的相同，否则梯度是错的，而且不会报错。这里是因果掩码，损失是第一个
-    输出：它只看第一个 token，所以第二个 token 的键和值没有梯度：
+    mask 要与前向的相同，否则梯度是错的，而且不会报错。这里是因果掩码，
+    损失是第一个输出：它只看第一个 token，所以第二个 token 的键和值没有梯度：
     mask must be that of the forward pass; otherwise the gradient is wrong, and
     no error says so. Here it is causal, and the loss is the first output: that
     sees the first token only, so the second key and value get no gradient:
@@ -851,7 +852,7 @@ python3 attention_ref.py                  the example of the chapter
 python3 attention_ref.py d=100            为什么除以 √d，多一行
 python3 attention_ref.py d=100            a row more, why divide by sqrt(d)
 python3 attention_ref.py causal_mask      复制函数；--short 说明从简
-python3 attention_ref.py causal_mask      copy functions; --short: brief notes"""
+python3 attention_ref.py causal_mask      copy functions; --short: brief"""
 
     def integers(row: list[float]) -> str:
         return " ".join(f"{v:g}" for v in row)
@@ -863,7 +864,7 @@ python3 attention_ref.py causal_mask      copy functions; --short: brief notes""
             return show(text)
         own_d = int(options["d"])
         if x or own_d != options["d"] or not 1 <= own_d <= 10000:
-            raise ValueError("needs d=1 to d=10000, a whole number; -h for help")
+            raise ValueError("needs d=1 to d=10000, or names; -h for help")
     except ValueError as error:
         return show(f"attention_ref.py: {error}", 2)
 
@@ -882,7 +883,8 @@ similar they are; the output is the average of the values V with the weights
          Q           K           V"""]
     lines += [f"row {i}    {integers(q):9}   {integers(k):9}   {integers(v)}"
               for i, (q, k, v) in enumerate(zip(Q + [[]], K, V))]
-    lines += ["\n         Q K^T   / sqrt(4)     weights, by softmax       output"]
+    lines += ["""
+         Q K^T   / sqrt(4)     weights, by softmax       output"""]
     lines += [f"query {i}  {integers(raw[i])}   {scaled[i][0]:.1f} "
               f"{scaled[i][1]:.1f} {scaled[i][2]:.1f}   "
               f"{numbers_row(weights[i])}   {output[i][0]:.4f}"
@@ -896,7 +898,7 @@ similar they are; the output is the average of the values V with the weights
 Random queries, 8 keys. The larger d, the larger the scores' standard deviation
 (spread), the closer the largest weight to 1, the smaller the derivatives
 p (1 - p): nothing is learned. Divided by sqrt(d), all hold (means are shown)
-    d   spread  largest  derivative   / sqrt(d):  spread  largest  derivative"""]
+    d  spread  largest  derivative   / sqrt(d): spread  largest  derivative"""]
     sizes = {4, 16, 64, 256, 1024}
     for d in sorted(sizes | {1 if own_d in sizes else own_d}):
         g = random.Random(d).gauss
@@ -909,7 +911,7 @@ p (1 - p): nothing is learned. Divided by sqrt(d), all hold (means are shown)
             tops = [max(softmax_stable(row)) for row in S]
             slopes = [max(p * (1.0 - p) for p in softmax_stable(row))
                       for row in S]
-            cells.append(f"{spread:9.2f} {sum(tops) / 100:8.2f} "
+            cells.append(f"{spread:8.2f} {sum(tops) / 100:8.2f} "
                          f"{sum(slopes) / 100:11.4f}")
         lines.append(f"{d:5}{cells[0]}             {cells[1]}")
 
@@ -931,7 +933,8 @@ those before it, and nothing of what follows
                    for row in (free[i], causal[i])]
         lines.append(f"token {i}  {integers(X[i])}  {numbers[0]}  "
                      f"{numbers[1]}  {picture}")
-    lines += ["", "picture: ░ up to 0.25   ▒ up to 0.5   ▓ up to 0.75   █ up to 1"]
+    lines += ["""
+picture: ░ up to 0.25   ▒ up to 0.5   ▓ up to 0.75   █ up to 1"""]
     return show("\n".join(line.rstrip() for line in lines))
 
 

@@ -1,7 +1,7 @@
 """softmax：从分数到概率 | Softmax: from scores to probabilities
 
-分类、注意力、生成文本，算到最后都是一组分数，而要用的是概率。softmax 把任意实数
-变成概率分布，不只留下谁最大，也留下大多少。
+分类、注意力、生成文本，算到最后都是一组分数，而要用的是概率。
+softmax 把任意实数变成概率分布，不只留下谁最大，也留下大多少。
 Classifying, attending, writing text: each computes scores in the end, where
 probabilities are needed. Softmax turns any real numbers into a probability
 distribution and keeps not only which is largest, but also by how much.
@@ -120,8 +120,8 @@ def softmax_stable(x: list[float]) -> list[float]:
 
         softmax(x)_i = exp(x_i - m) / Σ_j exp(x_j - m),    m = max(x)
 
-    减去 m，就是分子和分母同除以 exp(m)，商不变（平移不变性）；最大的指数项变成
-    exp(0) = 1，不会上溢：
+    减去 m，就是分子和分母同除以 exp(m)，商不变（平移不变性）；
+    最大的指数项变成 exp(0) = 1，不会上溢：
     Subtracting m divides numerator and denominator by exp(m), which leaves the
     quotient as it is (shift invariance); the largest exponential becomes
     exp(0) = 1, and nothing overflows:
@@ -137,8 +137,8 @@ def softmax_stable(x: list[float]) -> list[float]:
     >>> softmax_stable([3.0, 1.0])[0] == 1.0 / (1.0 + math.exp(-2.0))
     True
 
-    差距很大就会饱和（本章称“极端化”）：最大的一项接近 1，其余接近 0；差距再大，
-    就下溢为 0：
+    差距很大就会饱和（本章称“极端化”）：最大的一项接近 1，其余接近 0；
+    差距再大，就下溢为 0：
     With large gaps it saturates ("extremization" in the chapter): the largest
     entry approaches 1 and the others 0, until they underflow to 0:
 
@@ -147,8 +147,8 @@ def softmax_stable(x: list[float]) -> list[float]:
     >>> softmax_stable([1000.0, 1.0, 1.0])
     [1.0, 0.0, 0.0]
 
-    每个概率只错在末几位；分数比 m 低得越多，错的位数越多。最大值必须有限；-inf
-    不参与，概率恰好是 0：
+    每个概率只错在末几位；分数比 m 低得越多，错的位数越多。最大值必须有限；
+    -inf 不参与，概率恰好是 0：
     Each probability is off only in its last few digits, in more of them the
     further its score is below m. The maximum must be finite; -inf is left out,
     its probability exactly 0:
@@ -187,8 +187,8 @@ def softmax_with_temperature(
 
         softmax(x / T)_i = exp((x_i - m) / T) / Σ_j exp((x_j - m) / T)
 
-    除以 T 就是缩放差距：T = 0.1 放大到 10 倍，T = 10 缩小到 1/10。这个名字来自
-    物理：能量为 E 的状态，概率正比于 exp(-E / T)，越热越均匀：
+    除以 T 就是缩放差距：T = 0.1 放大到 10 倍，T = 10 缩小到 1/10。
+    这个名字来自物理：能量为 E 的状态，概率正比于 exp(-E / T)，越热越均匀：
     Dividing by T scales the gaps: T = 0.1 makes them 10 times as large, T = 10
     shrinks them to 1/10. The name is from physics, where a state of energy E
     has a probability proportional to exp(-E / T): the hotter, the more even:
@@ -282,8 +282,8 @@ def logsumexp(x: list[float]) -> float:
     >>> logsumexp([1000.0, 1000.0]) == 1000.0 + math.log(2.0)
     True
 
-    others 是最大项以外的各项，最大项恰好是 1；log1p(y) 就是 log(1 + y)，但 y
-    再小也不会被 1 吞没：
+    others 是最大项以外的各项，最大项恰好是 1；log1p(y) 就是 log(1 + y)，
+    但 y 再小也不会被 1 吞没：
     others stands for every term but the largest, which is exactly 1; log1p(y)
     is log(1 + y), but however small y is, the 1 does not swallow it:
 
@@ -321,8 +321,9 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
 
         J_ij = ∂p_i / ∂x_j = p_i (δ_ij - p_j),    n × n,    δ_ij = 1 if i = j
 
-    一个分数上升，别的概率都下降，所以对角线外也不为零。各列之和为 0，因为概率的
-    总和恒为 1；各行之和为 0，因为所有分数一起变时概率不变（都只差舍入误差）：
+    一个分数上升，别的概率都下降，所以对角线外也不为零。各列之和为 0，
+    因为概率的总和恒为 1；各行之和为 0，因为所有分数一起变时概率不变
+    （都只差舍入误差）：
     When one score rises all other probabilities fall, so it is not zero off
     the diagonal. Columns sum to 0, as the probabilities always total 1; rows
     sum to 0, as moving all scores together changes nothing (up to rounding):
@@ -333,8 +334,8 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
     [-0.022, 0.1848, -0.1628]
     [-0.0599, -0.1628, 0.2227]
 
-    差距越大，导数越小：饱和的 softmax 几乎没有梯度，也就学不动，注意力除以 √d
-    就是为了避免这一点。最大的一项：
+    差距越大，导数越小：饱和的 softmax 几乎没有梯度，也就学不动，
+    注意力除以 √d 就是为了避免这一点。最大的一项：
     The larger the gaps, the smaller the derivatives: a saturated softmax has
     hardly any gradient and cannot learn, which is why attention divides by √d.
     The largest entry:
@@ -406,7 +407,8 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     if not (abs(total - 1.0) <= 1e-6 or total == 0.0):  # 0: masked
         raise ValueError(f"softmax_backward needs a sum of 1, got {total}")
     if not all(map(math.isfinite, grad_p)):
-        raise ValueError("softmax_backward needs finite grad_p, got nan or inf")
+        raise ValueError(
+            "softmax_backward needs finite grad_p, got nan or inf")
 
     mean = math.fsum(p_i * g_i for p_i, g_i in zip(p, grad_p))
     return [p_i * g_i - p_i * mean for p_i, g_i in zip(p, grad_p)]
@@ -590,8 +592,8 @@ def read_command(
     words: list[str], usage: str, **options: float
 ) -> tuple[str, list[float], dict[str, float]]:
     """读命令行：得到要打印的文本（用法或代码）、分数和选项，三者之一。
-    Read a command line: a text to print (the usage or code), or scores and
-    options.
+    Read a command line: a text to print (the usage or code), or scores
+    and options.
 
     >>> read_command(["2,", "1", "T=0.5"], "", T=1.0)
     ('', [2.0, 1.0], {'T': 0.5})
@@ -666,7 +668,7 @@ python3 softmax_ref.py                    the scores of the chapter
 python3 softmax_ref.py 2 1 0.1 T=0.5      自己的分数和温度
 python3 softmax_ref.py 2 1 0.1 T=0.5      your scores and temperature
 python3 softmax_ref.py softmax_stable     复制函数；--short 说明从简
-python3 softmax_ref.py softmax_stable     copy functions; --short: brief notes"""
+python3 softmax_ref.py softmax_stable     copy functions; --short: brief"""
 
     def naive(x: list[float]) -> str:
         try:
@@ -704,10 +706,11 @@ The two highest are {gap:g} apart: their ratio is exp({gap:g}) = \
 {math.exp(gap):.4g}"""]
 
     divide = "" if T == 1.0 else f" divide by T = {T:g},"
+    by_T = "" if T == 1.0 else f"除以 T = {T:g}，"
     lines += [f"""
 4.2  计算过程
 4.2  The computation -----------------------------------------------------
-减去最大值 m = {max(x):g}，{'' if T == 1.0 else f'除以 T = {T:g}，'}取指数，除以总和
+减去最大值 m = {max(x):g}，{by_T}取指数，除以总和
 Subtract the maximum, m = {max(x):g},{divide}
 exponentiate, divide by the sum
 
@@ -722,8 +725,9 @@ Move all scores by 1000 and the probabilities should stay the same; the plain
 formula breaks, subtracting the maximum first does not
 
 scores      softmax_naive                     softmax_stable"""]
-    lines += [f"{name:10} {naive(scores):33} {numbers_row(softmax_stable(scores))}"
-              for name, scores in zip(("x", "x + 1000", "x - 1000"), shifts)]
+    for name, scores in zip(("x", "x + 1000", "x - 1000"), shifts):
+        stable = numbers_row(softmax_stable(scores))
+        lines.append(f"{name:10} {naive(scores):33} {stable}")
 
     cases = {str(case): case for case in (
         [1.0, 1.0, 1.0], [1.0, 2.0, 3.0], [1.0, 5.0, 10.0],
@@ -741,8 +745,8 @@ p (1 - p): nothing is learned any more; 0 and 1 are exact
 scores                 softmax                                   derivative"""]
     for name, case in cases.items():
         p = softmax_stable(case)
-        slope = max(p_i * (1.0 - p_i) for p_i in p)
-        lines.append(f"{name:20} {numbers_row(p, 6):39} {numbers_row([slope], 6)}")
+        slope = numbers_row([max(p_i * (1.0 - p_i) for p_i in p)], 6)
+        lines.append(f"{name:20} {numbers_row(p, 6):39} {slope}")
 
     lines += [f"""
 4.4  温度

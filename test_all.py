@@ -45,10 +45,10 @@ from attention_ref import (
     softmax_online, split_heads, transpose
 )
 from softmax_ref import (
-    bar_chart, copy_functions, entropy, for_console, hardmax, legend, logsumexp,
-    numbers_row, read_command, show, softmax_backward, softmax_jacobian,
-    softmax_naive, softmax_stable, softmax_steps, softmax_with_temperature,
-    stacked_bar
+    bar_chart, copy_functions, entropy, for_console, hardmax, legend,
+    logsumexp, numbers_row, read_command, show, softmax_backward,
+    softmax_jacobian, softmax_naive, softmax_stable, softmax_steps,
+    softmax_with_temperature, stacked_bar
 )
 from variants_ref import (
     cross_entropy, cross_entropy_backward, entmax, gumbel_softmax,
@@ -701,7 +701,8 @@ def test_softmax_to_the_last_digits(x: Vector) -> None:
         assert error_in_ulp(o_i, want) <= bound + len(x)
     hot = softmax_with_temperature(x, 7.0)
     for x_i, p_i, want in zip(x, hot, exact_softmax(x, 7.0)):
-        assert error_in_ulp(p_i, want) <= 2 * (max(x) - x_i + mean_gap(x)) / 7.0 + 3
+        gaps = max(x) - x_i + mean_gap(x)
+        assert error_in_ulp(p_i, want) <= 2 * gaps / 7.0 + 3
 
 
 @pytest.mark.parametrize("x", SCORES + BIG, ids=label)
@@ -1556,14 +1557,16 @@ def test_both_languages_say_the_same(name: str) -> None:
 
 def test_module_heads_say_the_same_in_both_languages() -> None:
     for module in MODULES:
-        for chinese, english in pairs((module.__doc__ or "").split("\n", 1)[1]):
+        _, text = (module.__doc__ or "").split("\n", 1)
+        for chinese, english in pairs(text):
             assert facts(chinese) == facts(english), (chinese, english)
 
 
 def prose_of_readme() -> list[str]:
     """The lines outside of code, tables, headings and folds."""
     text = re.sub(r"(?s)```.*?```", "", README)
-    return [line for line in text.splitlines() if line and line[0] not in "#|<"]
+    return [line for line in text.splitlines()
+            if line and line[0] not in "#|<"]
 
 
 def test_both_languages_of_the_readme_say_the_same() -> None:
@@ -1677,13 +1680,13 @@ row 2                1 1 0 0     30
 query 0  2 0 1   1.0 0.0 0.5    0.5065  0.1863  0.3072   18.0072
 query 1  0 1 1   0.0 0.5 0.5    0.2327  0.3837  0.3837   21.5096
 4.5  Why divide by the square root of d ----------------------------------
-    d   spread  largest  derivative   / sqrt(d):  spread  largest  derivative
-    1     0.86     0.31      0.1863                  0.86     0.31      0.1863
-    4     2.33     0.52      0.2168                  1.17     0.35      0.2129
-   16     4.28     0.77      0.1369                  1.07     0.38      0.2186
-   64     8.24     0.86      0.0900                  1.03     0.36      0.2145
-  256    15.84     0.95      0.0359                  0.99     0.35      0.2151
- 1024    31.68     0.95      0.0307                  0.99     0.35      0.2177
+    d  spread  largest  derivative   / sqrt(d): spread  largest  derivative
+    1    0.86     0.31      0.1863                 0.86     0.31      0.1863
+    4    2.33     0.52      0.2168                 1.17     0.35      0.2129
+   16    4.28     0.77      0.1369                 1.07     0.38      0.2186
+   64    8.24     0.86      0.0900                 1.03     0.36      0.2145
+  256   15.84     0.95      0.0359                 0.99     0.35      0.2151
+ 1024   31.68     0.95      0.0307                 0.99     0.35      0.2177
 4.5  Causal mask ---------------------------------------------------------
          X        no mask              causal mask          picture
 token 0  1 0 2 0  0.67 0.15 0.09 0.09  1.00   .    .    .   |██      |
@@ -1754,15 +1757,16 @@ def test_own_numbers() -> None:
     assert "-0 " not in run("softmax_ref.py", "-0", "0").stdout.decode()
     cut = run("variants_ref.py", "3", "1", "k=1", "top_p=0.95").stdout.decode()
     assert "reaches 0.95, top-k" in cut and "keeps 1, hardmax" in cut
-    assert "\n  100    " in run("attention_ref.py", "d=100").stdout.decode()
+    assert "\n  100   " in run("attention_ref.py", "d=100").stdout.decode()
     run_1e308 = run("softmax_ref.py", "1e308", "-1e308")
     assert run_1e308.returncode == 0
 
 
 @pytest.mark.parametrize("command", [
     "softmax_ref.py 2 x", "softmax_ref.py nan", "softmax_ref.py T=0",
-    "softmax_ref.py t=1", "softmax_ref.py softmax_stabel", "variants_ref.py inf",
-    "variants_ref.py 1 2 k=0", "variants_ref.py 1 2 k=1.5",
+    "softmax_ref.py t=1", "softmax_ref.py softmax_stabel",
+    "variants_ref.py inf", "variants_ref.py 1 2 k=0",
+    "variants_ref.py 1 2 k=1.5",
     "variants_ref.py top_p=2", "attention_ref.py 2", "attention_ref.py d=0",
     "attention_ref.py d=1.5", "attention_ref.py --short",
 ])

@@ -1,7 +1,7 @@
 """softmax 的变体：对数、稀疏、采样 | Variants: logs, sparse ones, sampling
 
-训练要的是 softmax 的对数，生成文本要按概率抽取，有时还想让不相干的恰好得 0。这些
-都从 softmax 变来。
+训练要的是 softmax 的对数，生成文本要按概率抽取，有时还想让不相干的恰好得 0。
+这些都从 softmax 变来。
 Training needs the log of softmax, generating text draws from it, and at times
 what is irrelevant should get exactly 0. All of these come from softmax.
 
@@ -33,7 +33,8 @@ def log_softmax(x: list[float]) -> list[float]:
 
         log_softmax(x)_i = (x_i - m) - log1p(Σ_others exp(x_j - m))
 
-    为什么不先算 softmax 再取对数？概率会下溢为 0，就成了 log(0)，而不是 -1000：
+    为什么不先算 softmax 再取对数？概率会下溢为 0，就成了 log(0)，
+    而不是 -1000：
     Why not softmax first and the log after? A probability may underflow to 0,
     which makes it log(0) rather than -1000:
 
@@ -49,8 +50,8 @@ def log_softmax(x: list[float]) -> list[float]:
     >>> 1e16 - (1e16 + math.log(2.0))
     0.0
 
-    others 不含最大的一项 1，所以接近 0 的结果也只错在末几位；SciPy 和 PyTorch 在此
-    得 0：
+    others 不含最大的一项 1，所以接近 0 的结果也只错在末几位；
+    SciPy 和 PyTorch 在此得 0：
     others leaves out the largest term, which is 1, so even a result close to 0
     is off only in its last few digits; SciPy and PyTorch return 0 here:
 
@@ -103,8 +104,8 @@ def cross_entropy(
     >>> f"{cross_entropy([1.0, 0.0, 0.0], 0):.4f}"
     '0.5514'
 
-    没有标签平滑时，差距越大损失越小，模型就越来越自信；标签平滑把 ε 平分给所有的
-    类，差距太大反而要罚：
+    没有标签平滑时，差距越大损失越小，模型就越来越自信；
+    标签平滑把 ε 平分给所有的类，差距太大反而要罚：
     Without label smoothing a larger gap always lowers the loss, and the model
     grows ever more confident; label smoothing shares ε among all classes, so
     that too large a gap is punished:
@@ -123,7 +124,8 @@ def cross_entropy(
     log_p = log_softmax(x)
     n = len(x)
     if not 0 <= target < n:
-        raise ValueError(f"cross_entropy needs 0 <= target < {n}, got {target}")
+        raise ValueError(
+            f"cross_entropy needs 0 <= target < {n}, got {target}")
     if not 0.0 <= label_smoothing <= 1.0:
         raise ValueError("cross_entropy needs label_smoothing 0 to 1, "
                          f"got {label_smoothing}")
@@ -145,7 +147,8 @@ def cross_entropy_backward(
 
         grad_x_i = p_i - y_i,    y as in cross_entropy
 
-    目标类的分数要提高（梯度为负），其余按各自的概率降低；p 与 y 一致时不再变动：
+    目标类的分数要提高（梯度为负），其余按各自的概率降低；
+    p 与 y 一致时不再变动：
     The target's score is to rise (its gradient is negative) and the others to
     fall, each by its probability; where p matches y nothing moves:
 
@@ -161,11 +164,11 @@ def cross_entropy_backward(
     >>> round((above - below) / (2 * h), 4)
     -0.1562
 
-    各项之和为 0（只差舍入误差），所以目标那一项由其余各项之和取负得到，即使 p
-    舍入到 1 也不消失：
-    The entries sum to 0 (up to rounding), so the entry of the target is taken
-    as minus the sum of the others, and does not vanish even where p rounds to
-    1:
+    各项之和为 0（只差舍入误差），所以目标那一项由其余各项之和取负得到，
+    即使 p 舍入到 1 也不消失：
+    The entries sum to 0 (up to rounding), so the entry of the target is
+    taken as minus the sum of the others, and does not vanish even where p
+    rounds to 1:
 
     >>> f"{cross_entropy_backward([50.0, 0.0], 0)[0]:.4e}"
     '-1.9287e-22'
@@ -182,8 +185,8 @@ def cross_entropy_backward(
         raise ValueError(
             f"cross_entropy_backward needs 0 <= target < {n}, got {target}")
     if not 0.0 <= label_smoothing <= 1.0:
-        raise ValueError("cross_entropy_backward needs label_smoothing 0 to 1, "
-                         f"got {label_smoothing}")
+        raise ValueError("cross_entropy_backward needs label_smoothing "
+                         f"0 to 1, got {label_smoothing}")
 
     grad_x = [p_i - label_smoothing / n for p_i in p]
     grad_x[target] = 0.0
@@ -208,8 +211,8 @@ def sparsemax(x: list[float]) -> list[float]:
     >>> sparsemax([0.5, -9.0, 0.5])
     [0.5, 0.0, 0.5]
 
-    从高到低逐个取分数，每取一个就重算阈值 τ，直到下一个分数不高于 τ；取到的
-    k 个概率大于 0，这里 k = 2：
+    从高到低逐个取分数，每取一个就重算阈值 τ，直到下一个分数不高于 τ；
+    取到的 k 个概率大于 0，这里 k = 2：
     Take scores from the highest down, with a new threshold τ each time, until
     the next one is not above τ; the k taken have probabilities above 0, and
     here k = 2:
@@ -218,8 +221,8 @@ def sparsemax(x: list[float]) -> list[float]:
     >>> [max(x_i - tau, 0.0) for x_i in [0.0, 0.5, 1.0]]
     [0.0, 0.25, 0.75]
 
-    第一个 τ 就比最大值只低 1，以后只升不降，所以低 1 以上的不必排序。本章的例子
-    只剩一项，和 hardmax 一样，公式写错了也看不出来：
+    第一个 τ 就比最大值只低 1，以后只升不降，所以低 1 以上的不必排序。
+    本章的例子只剩一项，和 hardmax 一样，公式写错了也看不出来：
     The first τ is just 1 below the maximum and then only rises, so a score
     lower by 1 or more need not be sorted. The chapter's example leaves a
     single entry, as hardmax does, and a wrong formula would not show:
@@ -271,7 +274,8 @@ def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
         raise ValueError("sparsemax_backward needs lists of equal length, "
                          f"got {len(p)} and {len(grad_p)}")
     if len(p) > 0 and min(p) < 0.0:
-        raise ValueError(f"sparsemax_backward needs entries >= 0, got {min(p)}")
+        raise ValueError(
+            f"sparsemax_backward needs entries >= 0, got {min(p)}")
     total = sum(map(float, p))
     if not abs(total - 1.0) <= 1e-6:
         raise ValueError(f"sparsemax_backward needs a sum of 1, got {total}")
@@ -300,8 +304,8 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     [0.0841, 0.2917, 0.6242]
     [0.0, 0.25, 0.75]
 
-    用二分法求 τ：τ 越大，各项越小；使各项之和为 1 的 τ 只有一个，在 0 与
-    log(n) 之间。
+    用二分法求 τ：τ 越大，各项越小；使各项之和为 1 的 τ 只有一个，
+    在 0 与 log(n) 之间。
     τ is found by bisection: the larger τ, the smaller the entries; just one τ,
     between 0 and log(n), makes them sum to 1.
 
@@ -341,8 +345,8 @@ def gumbel_softmax(
 
         g_i = -log(-log(u_i)),    gumbel_softmax = softmax((x + g) / T)
 
-    抽出一个下标，像 hardmax 一样没有梯度，模型学不到怎么抽。把随机放进噪声，抽取就
-    成了 softmax，梯度能通过；最大的一项就是抽中的：
+    抽出一个下标，像 hardmax 一样没有梯度，模型学不到怎么抽。把随机放进噪声，
+    抽取就成了 softmax，梯度能通过；最大的一项就是抽中的：
     An index that is drawn passes no gradient, like hardmax, and the model
     cannot learn to draw. With the chance in the noise, drawing becomes a
     softmax, which a gradient passes; the largest entry is the one drawn:
@@ -385,7 +389,8 @@ def softmax_top_k(x: list[float], k: int) -> list[float]:
 
         p_i = exp(x_i) / Σ_top-k exp(x_j) if x_i is in the top k, else 0
 
-    词表里有几万个几乎不可能的 token，加起来却常被抽中，生成的文本就跑题；先去掉：
+    词表里有几万个几乎不可能的 token，加起来却常被抽中，生成的
+    文本就跑题；先去掉：
     A vocabulary has tens of thousands of hardly possible tokens, which taken
     together are drawn often and lead the text astray; so they go first:
 
@@ -426,7 +431,8 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
 
         kept = the fewest, from the highest down, with Σ_kept p_i >= top_p
 
-    top-k 不管分布尖不尖，都留 k 个；top-p 在模型有把握时留得少，没把握时留得多：
+    top-k 不管分布尖不尖，都留 k 个；top-p 在模型有把握时留得少，
+    没把握时留得多：
     Top-k keeps k whether the distribution is sharp or flat; top-p keeps few
     where the model is sure and many where it is not:
 
@@ -435,8 +441,8 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
     [1.0, 0.0, 0.0, 0.0]
     [0.4223, 0.4223, 0.1554, 0.0]
 
-    跨过界线的那一个也要保留，否则 top_p 较小时一个都不剩；恰好达到就算达到，只差
-    舍入误差也算：
+    跨过界线的那一个也要保留，否则 top_p 较小时一个都不剩；恰好达到就算达到，
+    只差舍入误差也算：
     The one that crosses the line is kept too; otherwise a small top_p would
     keep none at all. Reaching top_p is enough, and so is missing it by a
     rounding error:
@@ -513,7 +519,7 @@ python3 variants_ref.py                         the variants of the chapter
 python3 variants_ref.py 3 1 0.2 k=2 top_p=0.9   自己的分数和界限
 python3 variants_ref.py 3 1 0.2 k=2 top_p=0.9   your scores and limits
 python3 variants_ref.py cross_entropy           复制函数；--short 说明从简
-python3 variants_ref.py cross_entropy           copy functions; --short: brief"""
+python3 variants_ref.py cross_entropy           copy functions"""
 
     try:
         text, x, options = read_command(
@@ -546,15 +552,17 @@ alpha             {legend(x)}"""]
     lines += [f"""
 4.6  对数与截断
 4.6  Logs and truncation -------------------------------------------------
-total 从上往下累加；top-p 留到它达到 {top_p:g}，top-k 留 {k} 个，hardmax 留 1 个
+total 从上往下累加；top-p 留到它达到 {top_p:g}，top-k 留 {k} 个，\
+hardmax 留 1 个
 The total adds up from the top; top-p keeps until it reaches {top_p:g}, top-k
 keeps {k}, hardmax keeps 1
 
            x  log_softmax   softmax    total     top-p     top-k   hardmax"""]
     for i, x_i in enumerate(x):
-        cells = numbers_row([p[i], math.fsum(p[:i + 1]), p_of[i], k_of[i]])
-        shown = "   ".join(f"{cell:>7}" for cell in cells.split())
-        lines.append(f"{x_i + 0.0:12g} {log_p[i]:12.5g}   {shown}   {top[i]:7g}")
+        cells = [p[i], math.fsum(p[:i + 1]), p_of[i], k_of[i]]
+        shown = "   ".join(f"{cell:>7}" for cell in numbers_row(cells).split())
+        lines.append(
+            f"{x_i + 0.0:12g} {log_p[i]:12.5g}   {shown}   {top[i]:7g}")
     return show("\n".join(lines))
 
 
