@@ -705,14 +705,13 @@ higher the score; hardmax keeps only the highest
 The two highest are {gap:g} apart: their ratio is exp({gap:g}) = \
 {math.exp(gap):.4g}"""]
 
-    divide = "" if T == 1.0 else f" divide by T = {T:g},"
+    divide = " " if T == 1.0 else f" divide by T = {T:g},\n"
     by_T = "" if T == 1.0 else f"除以 T = {T:g}，"
     lines += [f"""
 4.2  计算过程
 4.2  The computation -----------------------------------------------------
 减去最大值 m = {max(x):g}，{by_T}取指数，除以总和
-Subtract the maximum, m = {max(x):g},{divide}
-exponentiate, divide by the sum
+Subtract the maximum, m = {max(x):g},{divide}exponentiate, divide by the sum
 
 {steps}"""]
 
@@ -742,7 +741,7 @@ scores      softmax_naive                     softmax_stable"""]
 The larger the gaps, the closer to one-hot, and the smaller the derivatives
 p (1 - p): nothing is learned any more; 0 and 1 are exact
 
-scores                 softmax                                   derivative"""]
+scores                 softmax                              derivative"""]
     for name, case in cases.items():
         p = softmax_stable(case)
         slope = numbers_row([max(p_i * (1.0 - p_i) for p_i in p)], 6)

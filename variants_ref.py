@@ -281,7 +281,7 @@ def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
         raise ValueError(f"sparsemax_backward needs a sum of 1, got {total}")
 
     support = [g_i for p_i, g_i in zip(p, grad_p) if p_i > 0.0]
-    mean = math.fsum(g_i / len(support) for g_i in support)
+    mean = math.fsum(support) / len(support)
     grad_x = [g_i - mean for g_i in grad_p]
     if not all(map(math.isfinite, grad_x)):
         raise ValueError(
@@ -559,7 +559,7 @@ keeps {k}, hardmax keeps 1
 
            x  log_softmax   softmax    total     top-p     top-k   hardmax"""]
     for i, x_i in enumerate(x):
-        cells = [p[i], math.fsum(p[:i + 1]), p_of[i], k_of[i]]
+        cells = [p[i], round(math.fsum(p[:i + 1]), 12), p_of[i], k_of[i]]
         shown = "   ".join(f"{cell:>7}" for cell in numbers_row(cells).split())
         lines.append(
             f"{x_i + 0.0:12g} {log_p[i]:12.5g}   {shown}   {top[i]:7g}")
