@@ -3,8 +3,8 @@
 一个 token（词元）要从别的 token 那里取信息，该取谁的？它的查询 q 说要找什么，
 每个 token 的键 k 说自己有什么，值 v 是被取走的内容。q 与 k 的点积是相似度，
 softmax 把相似度变成权重，输出就是各个值的加权平均。
-A token is to take information from other tokens, but from which? Its query q
-says what it looks for, the key k of each token says what that one has, and the
+A token needs information from other tokens, but from which? Its query q says
+what it looks for, the key k of each token says what that one has, and the
 value v is what is taken from it. The dot product of q and k is their
 similarity, softmax turns similarities into weights, and the output is the
 average of the values with these weights.
@@ -13,13 +13,14 @@ average of the values with these weights.
 This is section 4.5 of chapter 4. A matrix is a nested list of rows, one row
 per token.
 
-    Q   n_q 个查询，n_q × d | n_q queries of dimension d
-    K   n_k 个键，n_k × d | n_k keys of dimension d
-    V   n_k 个值，n_k × d_v | n_k values of dimension d_v
-    X   输入，n × d_model | the input
-    S   分数 Q Kᵀ / √d，n_q × n_k | the scores
-    W   投影矩阵，训练得来 | a projection, which training finds
-    h   头数 | the number of heads
+    Q               n_q × d         查询 | queries
+    K               n_k × d         键 | keys
+    V               n_k × d_v       值 | values
+    X               n × d_model     输入 | the input
+    S = Q Kᵀ / √d   n_q × n_k       分数 | scores
+    W                               投影矩阵，训练得来 | projections, learned
+    h, h_kv                         查询头数，键和值的头数
+                                    heads of queries, heads of keys and values
 """
 
 import math
@@ -168,10 +169,10 @@ def attention_scores(
     softmax 几乎没有梯度（见 `softmax_jacobian`）。各分量相互独立、均值为 0、
     方差为 1 时，点积的方差是 d，标准差是 √d；除以 √d，标准差就回到 1：
     Why √d? A dot product is a sum of d terms, so with larger d the scores
-    spread out and softmax saturates, with hardly a gradient left (see
+    spread out and softmax saturates, and almost no gradient remains (see
     `softmax_jacobian`). For independent components of mean 0 and variance 1
     the dot product has variance d and standard deviation √d; dividing by √d
-    brings the latter back to 1:
+    brings the standard deviation back to 1:
 
     >>> import random
     >>> g = random.Random(0).gauss
@@ -340,11 +341,11 @@ def attention_with_softmax(
 
         output = weights V              n_q × d_v
 
-    softmax 把相似度变成权重，让每个查询的权重都不小于 0，总和为 1（各行，
-    不是各列；只差舍入误差）；除以 √d，是为了让它不饱和：
-    Softmax turns similarities into weights, which for each query are not below
-    0 and sum to 1 (rows, not columns; up to rounding); the division by √d
-    keeps it from saturating:
+    softmax 把相似度变成权重；每个查询的权重（一行）都不小于 0，和为 1，
+    只差舍入误差；除以 √d，是为了让它不饱和：
+    Softmax turns similarities into weights; those of one query (a row) are
+    not below 0 and sum to 1, up to rounding; the division by √d keeps it
+    from saturating:
 
     >>> Q = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
     >>> K = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]
@@ -353,8 +354,9 @@ def attention_with_softmax(
     >>> [[round(w, 4) for w in row] for row in weights]
     [[0.5065, 0.1863, 0.3072], [0.2327, 0.3837, 0.3837]]
 
-    所以输出总在各个值之间，这里是 10 与 30 之间：
-    So the output always lies between the values, here between 10 and 30:
+    所以输出总在看得到的最小值与最大值之间，这里是 10 与 30 之间：
+    So the output lies between the smallest and the largest value that can be
+    seen, here between 10 and 30:
 
     >>> [[round(v, 4) for v in row] for row in output]
     [[18.0072], [21.5096]]
@@ -371,8 +373,8 @@ def attention_with_softmax(
     [0.3302, 0.6698, 0.0]
     [0.2483, 0.2483, 0.5035]
 
-    屏蔽的值是 nan 也无妨，谁也不看的查询得 0；可以看到的 nan 会报错：
-    A hidden value may be nan, and a query that attends to nothing gets 0; a
+    屏蔽的值是 nan 也无妨，一个键也不能看的查询得 0；能看到的 nan 会报错：
+    A hidden value may be nan, and a query that may attend to no key gets 0; a
     nan that can be seen is an error:
 
     >>> mask = [[True, True, False], [False, False, False]]
@@ -596,13 +598,14 @@ def multi_head_attention(
 
         V = X W_v    n × (h_kv d_v)     j = i // (h / h_kv)
 
-    自注意力里，查询、键、值都出自同一个 X，投影（由训练得来的矩阵）决定各取其
-    中的什么。这里投影都是单位矩阵 I，所以两个头分别看 X 的左半和右半，
-    看法不同；√d 里的 d 是每个头的维度：
+    自注意力里，查询、键、值都出自同一个 X，投影（训练得来的矩阵）决定从 X 里各
+    取什么。这里投影都是单位矩阵 I，所以两个头分别看 X 的左半和右半，看法不同；
+    √d 里的 d 是每个头的维度。第三个 token 的权重，一个头一行：
     In self-attention queries, keys and values all come from one X, and the
     projections, matrices found in training, choose what each takes from it.
-    Here all are the identity I, and so the two heads look at the left and the
-    right half of X, and see different things; the d in √d is that of one head:
+    Here every projection is the identity I, so the two heads look at the left
+    and the right half of X and see different things; the d in √d is that of
+    one head. The weights of the third token, a row for each head:
 
     >>> X = [[1.0, 0.0, 0.0, 2.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 1.0]]
     >>> I = [[float(i == j) for j in range(4)] for i in range(4)]
@@ -615,19 +618,23 @@ def multi_head_attention(
 
     生成时每个 token 的键和值都要存着（KV 缓存）。kv_heads 少于 heads 时，
     几个查询头共用键和值，缓存就小了，这是分组查询注意力（GQA）；
-    kv_heads 为 1 就是多查询注意力（MQA）。每个 token 要存的数：
+    kv_heads 为 1 就是多查询注意力（MQA）。4 个头，每个 token 要存几个数：
     In generation the keys and values of every token are kept (the KV cache).
     With kv_heads fewer than heads, some query heads share them, and the cache
     shrinks: grouped-query attention (GQA), or with kv_heads 1 multi-query
-    attention (MQA). Numbers kept for each token:
+    attention (MQA). With 4 heads, how many numbers are kept for each token:
 
-    >>> W = [row[:2] for row in I]
-    >>> output, weights = multi_head_attention(X, I, W, W, I, 2, causal, 1)
-    >>> 2 * len(I[0]), 2 * len(W[0])
-    (8, 4)
+    >>> for kv_heads in [4, 2, 1]:
+    ...     W = [row[:kv_heads] for row in I]
+    ...     output, weights = multi_head_attention(
+    ...         X, I, W, W, I, 4, causal, kv_heads)
+    ...     print(kv_heads, len(W[0]) + len(W[0]))
+    4 8
+    2 4
+    1 2
 
     - 来源 Source: Vaswani et al. 2017, §3.2.2; Ainslie et al. 2023, §2.2
-    - 等价 Same as: torch.nn.MultiheadAttention (weights transposed, no bias)
+    - 等价 Same as: torch.nn.MultiheadAttention (W transposed, no bias)
     - 需要 Needs: math, softmax_stable, shape, dot, transpose, matmul,
       attention_scores, softmax_masked, attention_shapes, hide,
       attention_with_softmax, split_heads, merge_heads
@@ -660,9 +667,9 @@ def softmax_online(x: list[float]) -> list[float]:
 
     分数一个个到来，最大值还没定，怎么先减去它？先减当前最大值 m；m 变大时，
     已有的 s 乘 exp(m - m') 就补上了：
-    Scores come one by one, so how to subtract a maximum not yet known? Take
-    the running maximum m, and when m grows, make up for it: multiply s so far
-    by exp(m - m'):
+    Scores come one by one, so how can one subtract a maximum not yet known?
+    Take the running maximum m, and when m grows, make up for it: multiply s so
+    far by exp(m - m'):
 
     >>> m, s = -math.inf, 0.0
     >>> for x_i in [1.0, 3.0, 2.0]:
@@ -724,11 +731,11 @@ def attention_online(
 
         o' = o (s exp(m - m') / s') + Σ_j (e_j / s') V_j
 
-    n_q × n_k 的分数太多，存不下，所以一次只看 block 个键，用完就丢。
+    n_q × n_k 的分数太多，存不下，所以一次只取 block 个键，分数用完就丢。
     与在线 softmax 相同，只是已有的输出 o 也要跟着缩放：
-    The n_q × n_k scores are too many to store, so it looks at block keys at a
-    time and forgets them. As in online softmax, except that the output so far,
-    o, is rescaled too:
+    The n_q × n_k scores are too many to store, so it takes block keys at a
+    time and then discards their scores. As in online softmax, except that the
+    output so far, o, is rescaled too:
 
     >>> Q = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 0.0]]
     >>> K = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]
@@ -794,11 +801,12 @@ def attention_backward(
 
         grad_Q = grad_S K,    grad_K = grad_Sᵀ Q
 
-    mask 要与前向的相同，否则梯度是错的，而且不会报错。这里是因果掩码，
-    损失是第一个输出：它只看第一个 token，所以第二个 token 的键和值没有梯度：
-    mask must be that of the forward pass; otherwise the gradient is wrong, and
-    no error says so. Here it is causal, and the loss is the first output: that
-    sees the first token only, so the second key and value get no gradient:
+    mask 要与 attention_with_softmax 的相同，否则梯度是错的，而且不会报错。这里
+    是因果掩码，损失是第一个输出：它只看第一个 token，所以第二个值的梯度是 0：
+    mask must be the one given to attention_with_softmax; otherwise the
+    gradient is wrong, and no error says so. Here it is causal, and the loss is
+    the first output: that sees the first token only, so the gradient of the
+    second value is 0:
 
     >>> Q, K = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 2.0], [0.0, 1.0]]
     >>> V, causal = [[1.0], [4.0]], [[True, False], [True, True]]
@@ -809,12 +817,13 @@ def attention_backward(
     A check by difference quotient, where the loss is the second output:
 
     >>> _, grad_K, _ = attention_backward(Q, K, V, [[0.0], [1.0]], causal)
-    >>> h, losses = 1e-5, []
-    >>> for value in [1.0 + h, 1.0 - h]:
+    >>> step, losses = 1e-5, []
+    >>> for value in [1.0 + step, 1.0 - step]:
     ...     output, _ = attention_with_softmax(
     ...         Q, [[1.0, 2.0], [0.0, value]], V, causal)
     ...     losses.append(output[1][0])
-    >>> round(grad_K[1][1], 6), round((losses[0] - losses[1]) / (2 * h), 6)
+    >>> slope = (losses[0] - losses[1]) / (2 * step)
+    >>> round(grad_K[1][1], 6), round(slope, 6)
     (0.469196, 0.469196)
 
     - 来源 Source: Dao et al. 2022, Appendix B.4
@@ -849,8 +858,8 @@ def main(argv: list[str] | None = None) -> int:
     usage = """\
 python3 attention_ref.py                  本章的例子
 python3 attention_ref.py                  the example of the chapter
-python3 attention_ref.py d=100            为什么除以 √d，多一行
-python3 attention_ref.py d=100            a row more, why divide by sqrt(d)
+python3 attention_ref.py d=100            为什么除以 √d：加上 d = 100
+python3 attention_ref.py d=100            why sqrt(d): with a row for d = 100
 python3 attention_ref.py causal_mask      复制函数；--short 说明从简
 python3 attention_ref.py causal_mask      copy functions; --short: brief"""
 
@@ -876,9 +885,9 @@ python3 attention_ref.py causal_mask      copy functions; --short: brief"""
     lines = ["""
 4.5  缩放点积注意力
 4.5  Scaled dot-product attention ----------------------------------------
-查询 Q 说想找什么，键 K 说有什么，点积是相似度；输出是值 V 按权重的平均
-Queries Q say what is looked for, keys K what there is, and dot products how
-similar they are; the output is the average of the values V with the weights
+查询 Q 说要找什么，键 K 说有什么，点积是相似度；输出是 V 的各行按权重的平均
+Q says what is sought, K what there is, and the dot product how similar they
+are; the output is the average of the rows of V with these weights
 
          Q           K           V"""]
     lines += [f"row {i}    {integers(q):9}   {integers(k):9}   {integers(v)}"
@@ -893,14 +902,13 @@ similar they are; the output is the average of the values V with the weights
     lines += ["""
 4.5  为什么除以 √d
 4.5  Why divide by the square root of d ----------------------------------
-随机的查询，8 个键。d 越大，分数的标准差 spread 越大，最大的权重 largest 越接近
-1，导数 p (1 - p) 越小，学不动；除以 √d 就都稳住了（各列是平均值）
-Random queries, 8 keys. The larger d, the larger the scores' standard deviation
-(spread), the closer the largest weight to 1, the smaller the derivatives
-p (1 - p): nothing is learned. Divided by sqrt(d), all hold (means are shown)
-    d  spread  largest  derivative   / sqrt(d): spread  largest  derivative"""]
-    sizes = {4, 16, 64, 256, 1024}
-    for d in sorted(sizes | {1 if own_d in sizes else own_d}):
+100 个随机查询，8 个键。d 大，分数的标准差 spread 就大，最大的权重 largest 平均
+接近 1，导数 p (1 - p) 平均接近 0，学不动；除以 √d，三者都差不多不变
+100 random queries, 8 keys. With a large d the scores' standard deviation
+(spread) is large, the mean largest weight close to 1, the mean derivative
+p (1 - p) close to 0: nothing is learned. With / sqrt(d) all three stay put
+    d  spread  largest   p (1 - p)   / sqrt(d): spread  largest   p (1 - p)"""]
+    for d in sorted({4, 16, 64, 256, 1024, own_d}):
         g = random.Random(d).gauss
         Q, K = ([[g(0.0, 1.0) for _ in range(d)] for _ in range(n)]
                 for n in (100, 8))
@@ -926,7 +934,7 @@ p (1 - p): nothing is learned. Divided by sqrt(d), all hold (means are shown)
 Self-attention, Q = K = V = X; with a causal mask each token sees itself and
 those before it, and nothing of what follows
 
-         X        no mask              causal mask          picture"""]
+         X        no mask              causal mask          picture, 2 a key"""]
     pictures = heatmap(causal).split("\n")
     for i, picture in enumerate(pictures):
         numbers = [" ".join(f"{w:.2f}" if w else "  . " for w in row)

@@ -12,11 +12,13 @@ These are sections 4.1 to 4.4 of chapter 4. Read from the top to learn why
 there is an exp, why the maximum is subtracted first, why a saturated softmax
 cannot learn, and then write a stable one yourself. Every example is run.
 
-    x   n 个分数（logits），-inf 表示不参与 | n scores (logits); -inf: left out
-    m   最大的分数 max(x) | the largest score
-    e   指数项 exp(x_i - m)，不超过 1 | the exponentials, at most 1
-    p   概率分布：各项不小于 0，和为 1 | a distribution: entries >= 0, sum 1
-    T   温度 | temperature
+    x                     n 个分数（logits），-inf 表示不参与
+                          n scores (logits); -inf means left out
+    m = max(x)            最大的分数 | the largest score
+    e_i = exp(x_i - m)    指数项，不超过 1 | the exponentials, at most 1
+    p                     概率分布：各项不小于 0，和为 1
+                          a distribution: entries >= 0, sum 1
+    T                     温度 | temperature
 """
 
 import math
@@ -37,23 +39,23 @@ def softmax_naive(x: list[float]) -> list[float]:
     >>> [round(p_i, 4) for p_i in softmax_naive([1.0, 2.0, 3.0])]
     [0.09, 0.2447, 0.6652]
 
-    平方也是正数，为什么不用？因为它不分正负，最低的 -2 反而拿走 0.8：
-    Squares are positive too, so why not those? They ignore the sign, and -2,
-    the lowest score, would get 0.8:
+    平方也不会是负数，为什么不用？因为它不看正负号，最低的 -2 反而得 0.8：
+    Squares are never negative either, so why not those? They ignore the sign,
+    and -2, the lowest score, would get 0.8:
 
     >>> [s * s / 5 for s in [-2.0, 0.0, 1.0]]
     [0.8, 0.0, 0.2]
 
-    exp 保留次序，也保留差距：分数高 1，概率就是 e 倍，分数本身多大都一样：
-    exp keeps the order, and the gaps as well: a score higher by 1 has e times
-    the probability, however large the scores are:
+    exp 保留次序，把差距变成倍数：分数高 1，概率就是 e 倍，分数本身多大都一样：
+    exp keeps the order and turns gaps into ratios: a score higher by 1 has e
+    times the probability, however large the scores are:
 
     >>> p = softmax_naive([1.0, 2.0, 3.0])
     >>> round(p[1] / p[0], 4), round(p[2] / p[1], 4), round(math.e, 4)
     (2.7183, 2.7183, 2.7183)
 
-    只是 exp 到 709.78 为止，再大就上溢：
-    But exp ends at 709.78; beyond that it overflows:
+    但分数超过 709.78，exp 就上溢：
+    But for a score above 709.78 exp overflows:
 
     >>> softmax_naive([1000.0])  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
@@ -79,8 +81,10 @@ def softmax_naive(x: list[float]) -> list[float]:
 
 
 def hardmax(x: list[float]) -> list[float]:
-    """硬最大值：最大的分数得 1，其余得 0；softmax 是它的软化。
-    Hard max: the largest score gets 1, the others 0; softmax softens it.
+    """硬最大值：最大的分数得 1，其余得 0（这叫 one-hot）；
+    softmax 是它的平滑版本。
+    Hard max: the largest score gets 1, the others 0 (this is called one-hot);
+    softmax is its smooth version.
 
         hardmax(x)_i = 1 if i is the first index of max(x), else 0
 
@@ -120,11 +124,11 @@ def softmax_stable(x: list[float]) -> list[float]:
 
         softmax(x)_i = exp(x_i - m) / Σ_j exp(x_j - m),    m = max(x)
 
-    减去 m，就是分子和分母同除以 exp(m)，商不变（平移不变性）；
+    减去 m，就是分子和分母同除以 exp(m)，商不变（平移不变性，只差舍入误差）；
     最大的指数项变成 exp(0) = 1，不会上溢：
     Subtracting m divides numerator and denominator by exp(m), which leaves the
-    quotient as it is (shift invariance); the largest exponential becomes
-    exp(0) = 1, and nothing overflows:
+    quotient as it is (shift invariance, up to rounding); the largest
+    exponential becomes exp(0) = 1, and nothing overflows:
 
     >>> [round(p_i, 4) for p_i in softmax_stable([1000.0, 1001.0, 1002.0])]
     [0.09, 0.2447, 0.6652]
@@ -147,11 +151,11 @@ def softmax_stable(x: list[float]) -> list[float]:
     >>> softmax_stable([1000.0, 1.0, 1.0])
     [1.0, 0.0, 0.0]
 
-    每个概率只错在末几位；分数比 m 低得越多，错的位数越多。最大值必须有限；
+    舍入误差只影响末几位，分数比 m 低得越多，影响的位数越多。最大值必须有限；
     -inf 不参与，概率恰好是 0：
-    Each probability is off only in its last few digits, in more of them the
-    further its score is below m. The maximum must be finite; -inf is left out,
-    its probability exactly 0:
+    Rounding affects only the last digits of a probability, and the more of
+    them the further its score lies below m. The maximum must be finite; -inf
+    is left out, its probability exactly 0:
 
     >>> softmax_stable([7.0, 7.0, -math.inf])
     [0.5, 0.5, 0.0]
@@ -165,13 +169,13 @@ def softmax_stable(x: list[float]) -> list[float]:
     """
     if len(x) == 0:
         raise ValueError("softmax_stable needs at least one score, got []")
-    if getattr(x[0], "ndim", isinstance(x[0], list)):
+    if getattr(x[0], "ndim", 0) or isinstance(x[0], (list, tuple)):
         raise TypeError("softmax_stable needs one row: [f(row) for row in X]")
 
     m = max(x)
     e = [math.exp(x_i - m) for x_i in x]
     total = math.fsum(e)
-    if not total >= 1.0:
+    if not total >= 1.0:  # nan is not
         bad = m if math.isinf(m) else math.nan
         raise ValueError(f"softmax_stable needs a finite maximum, got {bad}")
     return [e_i / total for e_i in e]
@@ -201,8 +205,8 @@ def softmax_with_temperature(
     [0.3006, 0.3322, 0.3672]
 
     先减 m 再除以 T，T 再小也不会上溢；并列的最大值平分概率：
-    Subtracting m before dividing by T, even a tiny T cannot overflow; equal
-    maxima share the probability:
+    As m is subtracted before dividing by T, even a tiny T cannot overflow;
+    equal maxima share the probability:
 
     >>> softmax_with_temperature([1.0, 3.0, 3.0], 1e-308)
     [0.0, 0.5, 0.5]
@@ -220,7 +224,7 @@ def softmax_with_temperature(
     - 需要 Needs: math, softmax_stable
     """
     if not 0.0 < temperature < math.inf:
-        got = f"{temperature:g}{'; try hardmax' * (temperature == 0.0)}"
+        got = "0; try hardmax" if temperature == 0.0 else f"{temperature:g}"
         raise ValueError(
             f"softmax_with_temperature needs 0 < T < inf, got {got}")
     m = max(x) if len(x) > 0 else 0.0
@@ -228,7 +232,7 @@ def softmax_with_temperature(
         raise ValueError(
             f"softmax_with_temperature needs a finite maximum, got {m}")
 
-    # 差距减半再加倍，就不会上溢 | halved, then doubled, no gap overflows
+    # (x_i - m) / T，减半再加倍，差距就不会上溢 | halved, no gap overflows
     return softmax_stable([(x_i / 2 - m / 2) / temperature * 2 for x_i in x])
 
 
@@ -240,8 +244,8 @@ def entropy(p: list[float]) -> float:
         entropy(p) = -Σ_i p_i log(p_i),    0 log 0 = 0
 
     exp(entropy) 是困惑度：p 的不确定程度，相当于在这么多个选项里随便挑一个：
-    exp(entropy) is the perplexity: p is as uncertain as a blind pick among
-    that many options:
+    exp(entropy) is the perplexity: p is as uncertain as a uniform random
+    choice among that many options:
 
     >>> round(math.exp(entropy([0.25, 0.25, 0.25, 0.25])), 9)
     4.0
@@ -282,9 +286,9 @@ def logsumexp(x: list[float]) -> float:
     >>> logsumexp([1000.0, 1000.0]) == 1000.0 + math.log(2.0)
     True
 
-    others 是最大项以外的各项，最大项恰好是 1；log1p(y) 就是 log(1 + y)，
-    但 y 再小也不会被 1 吞没：
-    others stands for every term but the largest, which is exactly 1; log1p(y)
+    others 是除去一个最大项以外的各项，去掉的恰好是 1；
+    log1p(y) 就是 log(1 + y)，但 y 再小也不会被 1 吞没：
+    others stands for all terms but one largest, which is exactly 1; log1p(y)
     is log(1 + y), but however small y is, the 1 does not swallow it:
 
     >>> f"{logsumexp([0.0, -40.0]):.3e}"
@@ -292,7 +296,8 @@ def logsumexp(x: list[float]) -> float:
     >>> math.log(math.exp(0.0) + math.exp(-40.0))
     0.0
 
-    误差只在末几位，按 m 与结果中绝对值较大的那个算；空列表和 -inf 得 -inf：
+    误差只在末几位，是 m 的末几位，或者结果的，看谁的绝对值大；
+    空列表和 -inf 得 -inf：
     Only the last few digits are off, those of m or of the result, whichever is
     larger in size; an empty list and -inf give -inf:
 
@@ -324,9 +329,10 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
     一个分数上升，别的概率都下降，所以对角线外也不为零。各列之和为 0，
     因为概率的总和恒为 1；各行之和为 0，因为所有分数一起变时概率不变
     （都只差舍入误差）：
-    When one score rises all other probabilities fall, so it is not zero off
-    the diagonal. Columns sum to 0, as the probabilities always total 1; rows
-    sum to 0, as moving all scores together changes nothing (up to rounding):
+    When one score rises all other probabilities fall, so the entries off the
+    diagonal are not zero. Columns sum to 0, as the probabilities always
+    total 1; rows sum to 0, as moving all scores together changes nothing (up
+    to rounding):
 
     >>> for row in softmax_jacobian([1.0, 2.0, 3.0]):
     ...     print([round(J_ij, 4) for J_ij in row])
@@ -334,11 +340,11 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
     [-0.022, 0.1848, -0.1628]
     [-0.0599, -0.1628, 0.2227]
 
-    差距越大，导数越小：饱和的 softmax 几乎没有梯度，也就学不动，
-    注意力除以 √d 就是为了避免这一点。最大的一项：
-    The larger the gaps, the smaller the derivatives: a saturated softmax has
+    差距一大，导数就小：饱和的 softmax 几乎没有梯度，也就学不动，
+    注意力除以 √d 就是为了避免这一点。矩阵里最大的一项：
+    Once the gaps are large the derivatives are small: a saturated softmax has
     hardly any gradient and cannot learn, which is why attention divides by √d.
-    The largest entry:
+    The largest entry of the matrix:
 
     >>> for x in [1.0, 0.0, -1.0], [8.0, 0.0, -8.0], [64.0, 0.0, -64.0]:
     ...     print(f"{max(map(max, softmax_jacobian(x))):.0e}")
@@ -368,9 +374,9 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
 
 
 def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
-    """反向传播：由损失对 p 的梯度，得到对 x 的梯度。
-    Backward pass: turns the gradient of the loss with respect to p into the
-    gradient with respect to x.
+    """反向传播：由损失（训练要减小的数）对 p 的梯度，得到对 x 的梯度。
+    Backward pass: turns the gradient of the loss (the number that training
+    lowers) with respect to p into the gradient with respect to x.
 
         grad_x_i = p_i (grad_p_i - Σ_j p_j grad_p_j)
 
@@ -411,6 +417,7 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
             "softmax_backward needs finite grad_p, got nan or inf")
 
     mean = math.fsum(p_i * g_i for p_i, g_i in zip(p, grad_p))
+    # 先乘后减，g_i 再大也不会上溢 | multiplied out, large g_i do not overflow
     return [p_i * g_i - p_i * mean for p_i, g_i in zip(p, grad_p)]
 
 
@@ -429,7 +436,7 @@ def bar_chart(p: list[float], width: int = 30) -> str:
     """
     if not width >= 1:
         raise ValueError(f"bar_chart needs width >= 1, got {width}")
-    for p_i in p[:]:
+    for p_i in p[:]:  # [:] refuses a generator, which would be used up
         if not 0.0 <= p_i <= 1.0:
             raise ValueError(f"bar_chart needs 0 <= p <= 1, got {p_i}")
 
@@ -446,7 +453,9 @@ def legend(x: list[float]) -> str:
 
     - 需要 Needs: 无 nothing
     """
-    names = [f"{x_i + 0.0:g}" for x_i in x[:4]]
+    if len(x) > 4:
+        return "░ others █ max"
+    names = [f"{x_i + 0.0:g}" for x_i in x]
     if max(map(len, names)) > 8:
         names = [f"x{i + 1}" for i in range(len(names))]
     shades = "░▒▓█" if len(names) > 3 else "░▒█"
@@ -454,23 +463,29 @@ def legend(x: list[float]) -> str:
 
 
 def stacked_bar(p: list[float], width: int = 10) -> str:
-    """一条横条，按各个概率切成几段。
-    One bar, cut into the probabilities.
+    """一条横条，按各个概率切成几段；多于四个时，只切出最大的一个。
+    One bar, cut into the probabilities; of more than four, only the largest is
+    cut out.
 
     >>> stacked_bar([0.25, 0.25, 0.5], width=8)
     '░░▒▒████'
 
     - 需要 Needs: math
     """
-    shades = "░▒▓█" if len(p) > 3 else "░▒█"
+    if len(p) > 4:
+        largest = round(width * max(p))
+        return "░" * (width - largest) + "█" * largest
     ends = [round(width * math.fsum(p[:i])) for i in range(len(p) + 1)]
-    lengths = [end - start for start, end in zip(ends, ends[1:])]
-    return "".join(shades[i % len(shades)] * n for i, n in enumerate(lengths))
+    shades = "░▒▓█" if len(p) > 3 else "░▒█"
+    return "".join(shade * (end - start)
+                   for shade, start, end in zip(shades, ends, ends[1:]))
 
 
 def numbers_row(p: list[float], digits: int = 4) -> str:
-    """几个数排成一行；0 和 1 是恰好等于，太小的写成 1.0e-43 这样。
-    A few numbers in a row; 0 and 1 are exact, and tiny ones look like 1.0e-43.
+    """概率排成一行：恰好是 0 或 1 的写成 0、1，太小的写成 1.0e-43 这样；
+    多于四个时，写前两个和最大的。
+    Probabilities in a row: 0 and 1 only where they are exactly 0 and 1, tiny
+    ones like 1.0e-43; of more than four, the first two and the largest.
 
     >>> numbers_row([0.0, 0.25, 1e-43, 1.0])
     '      0  0.2500 1.0e-43       1'
@@ -480,10 +495,12 @@ def numbers_row(p: list[float], digits: int = 4) -> str:
     shown = [
         f"{p_i:g}" if p_i in (0.0, 1.0) else
         f"{p_i:.{digits}f}" if abs(p_i) >= 0.5 / 10 ** digits else
-        f"{p_i:.1e}" for p_i in (p[:3] if len(p) > 4 else p)
+        f"{p_i:.1e}" for p_i in ([*p[:2], max(p)] if len(p) > 4 else p)
     ]
-    dots = " ..." if len(p) > 4 else ""
-    return " ".join(f"{v:>{digits + 3}}" for v in shown) + dots
+    cells = [f"{v:>{digits + 3}}" for v in shown]
+    if len(p) > 4:
+        cells.insert(2, "... max")
+    return " ".join(cells)
 
 
 def softmax_steps(x: list[float], temperature: float = 1.0) -> str:
@@ -550,9 +567,8 @@ def copy_functions(*names: str, short: bool = False) -> str:
         if name not in code:
             usual = {"softmax": ["softmax_stable"],
                      "attention": ["attention_with_softmax"]}
-            near = usual.get(name) or difflib.get_close_matches(
-                name, code, 1, 0.0)
-            raise ValueError(f"no function {name}; try {near[0]}")
+            near = usual.get(name) or difflib.get_close_matches(name, code)
+            raise ValueError(f"no function {name}; try {[*near, '-h'][0]}")
         needs = code[name].split("需要 Needs: ")[1].split('"""')[0]
         wanted |= {name, *" ".join(needs.split()).split(", ")}
 
@@ -691,19 +707,19 @@ python3 softmax_ref.py softmax_stable     copy functions; --short: brief"""
 4.1  softmax 是什么
 4.1  What softmax is -----------------------------------------------------
 任意分数变成概率：都不小于 0，总和为 1，分数越高，概率越大；hardmax 只留最高的
-Any scores become probabilities: none below 0, a total of 1, the more the
-higher the score; hardmax keeps only the highest
+Any scores become probabilities: none below 0, summing to 1, higher for higher
+scores; hardmax keeps only the highest
 
-       score   hardmax   softmax"""]
+       score   hardmax   softmax""" + " (T = 1)" * (T != 1.0)]
     lines += [f"{x_i + 0.0:12g} {h_i:9g}   {bar}"
               for x_i, h_i, bar in zip(x, hardmax(x), bars)]
     first, second = (sorted(x, reverse=True) * 2)[:2]
     if 0.0 < first - second < 700.0:
         gap = first - second
         lines += ["", f"""\
-最高的两个相差 {gap:g}，概率之比是 exp({gap:g}) = {math.exp(gap):.4g}
-The two highest are {gap:g} apart: their ratio is exp({gap:g}) = \
-{math.exp(gap):.4g}"""]
+最高的两个分数相差 {gap:g}，它们的概率之比是 exp({gap:g}) = {math.exp(gap):.4g}
+The two highest scores are {gap:g} apart, so the ratio of their probabilities
+is exp({gap:g}) = {math.exp(gap):.4g}"""]
 
     divide = " " if T == 1.0 else f" divide by T = {T:g},\n"
     by_T = "" if T == 1.0 else f"除以 T = {T:g}，"
@@ -719,11 +735,12 @@ Subtract the maximum, m = {max(x):g},{divide}exponentiate, divide by the sum
     lines += ["""
 4.2  上溢与下溢
 4.2  Overflow and underflow ----------------------------------------------
-所有分数一起加减 1000，概率本该不变；照公式直接算就出错，先减最大值就不会
-Move all scores by 1000 and the probabilities should stay the same; the plain
-formula breaks, subtracting the maximum first does not
+给每个分数加 1000 或减 1000，概率本该不变；照公式直接算就出错，先减最大值就不会
+Add 1000 to every score, or subtract it, and the probabilities should not
+change; the plain formula breaks, subtracting the maximum first does not
 
-scores      softmax_naive                     softmax_stable"""]
+scores      softmax_naive                     softmax_stable"""
+              + " (T = 1)" * (T != 1.0)]
     for name, scores in zip(("x", "x + 1000", "x - 1000"), shifts):
         stable = numbers_row(softmax_stable(scores))
         lines.append(f"{name:10} {naive(scores):33} {stable}")
@@ -737,11 +754,12 @@ scores      softmax_naive                     softmax_stable"""]
     lines += ["""
 4.3  饱和（本章称“极端化”）
 4.3  Saturation ("extremization" in the chapter) -------------------------
-差距越大，越接近 one-hot，导数 p (1 - p) 也越小，学不动了；0 和 1 是恰好等于
-The larger the gaps, the closer to one-hot, and the smaller the derivatives
-p (1 - p): nothing is learned any more; 0 and 1 are exact
+差距很大时接近 one-hot（只有一项是 1），导数 p (1 - p) 也接近 0，学不动了；
+写成 0 和 1 的，浮点数就恰好是 0 和 1
+With large gaps it is close to one-hot (a single 1), the derivatives p (1 - p)
+are close to 0, and nothing is learned; 0 and 1 are what the float is exactly
 
-scores                 softmax                              derivative"""]
+scores                 softmax                       largest p (1 - p)"""]
     for name, case in cases.items():
         p = softmax_stable(case)
         slope = numbers_row([max(p_i * (1.0 - p_i) for p_i in p)], 6)
@@ -750,14 +768,16 @@ scores                 softmax                              derivative"""]
     lines += [f"""
 4.4  温度
 4.4  Temperature ---------------------------------------------------------
-T 低则尖锐，T 高则平坦；熵说有多平坦，取 exp 就是困惑度，相当于几个等可能的选项
+T 低则尖锐，T 高则平坦；熵衡量有多平坦，取 exp 得困惑度，相当于几个等可能的选项
 A low T sharpens, a high T flattens; entropy says how flat, and its exp, the
-perplexity, among how many equal options one seems to choose
+perplexity, how many equally likely options that amounts to
 
      T  entropy perplexity  softmax(x / T)   {legend(x)}"""]
     for t in sorted({0.1, 0.5, 1.0, 2.0, 5.0, 10.0, T}):
         p = softmax_with_temperature(x, t)
-        lines.append(f"{t:6g} {entropy(p):8.4f} {math.exp(entropy(p)):10.4f} "
+        mark = "<" if t == T != 1.0 else " "
+        lines.append(f"{t:6g}{mark}{entropy(p):8.4f} "
+                     f"{math.exp(entropy(p)):10.4f} "
                      f"{numbers_row(p)} {stacked_bar(p)}")
     return show("\n".join(lines))
 

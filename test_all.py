@@ -632,12 +632,14 @@ def test_pictures() -> None:
     assert stacked_bar([0.5, 0.25, 0.25], 8) == "░░░░▒▒██"
     assert stacked_bar([0.25] * 4) == "░░▒▒▒▓▓▓██"
     assert legend([1.0, -0.0]) == "░ 1 ▒ 0"
-    assert legend([123.4567, 1.0, 2.0, 4.0, 5.0]) == "░ 123.457 ▒ 1 ▓ 2 █ 4"
+    assert legend([123.4567, 1.0, 2.0, 4.0]) == "░ 123.457 ▒ 1 ▓ 2 █ 4"
+    assert legend([1.0] * 5) == "░ others █ max"
     assert legend([-1e-10, -1.23e-10]) == "░ x1 ▒ x2"
-    assert stacked_bar([0.2] * 5, 5) == "░▒▓█░"
+    assert stacked_bar([0.1, 0.1, 0.1, 0.6, 0.1], 5) == "░░███"
     assert numbers_row([1.0, 0.0, -0.5]) == "      1       0 -0.5000"
     assert numbers_row([0.00005, 0.000049]) == " 0.0001 4.9e-05"
-    assert numbers_row([0.5] * 5, 1) == " 0.5  0.5  0.5 ..."
+    assert numbers_row([0.5, 0.0, 0.0, 0.0, 0.9], 1) == (
+        " 0.5    0 ... max  0.9")
     assert for_console("中\na █▓▒░", "gbk") == "中\na #+-."
     assert for_console("中\na ███", "gbk") == "中\na ███"
     assert for_console("中\na █▓▒░", "utf-8") == "中\na █▓▒░"
@@ -1641,6 +1643,7 @@ def run(script: str, *arguments: str, encoding: str = "utf-8",
 
 WALK = """
 4.1  What softmax is -----------------------------------------------------
+scores; hardmax keeps only the highest
        score   hardmax   softmax
            1         0   0.0900 █
            2         0   0.2447 ████
@@ -1657,7 +1660,7 @@ x           0.0900  0.2447  0.6652            0.0900  0.2447  0.6652
 x + 1000    OverflowError                     0.0900  0.2447  0.6652
 x - 1000    ZeroDivisionError                 0.0900  0.2447  0.6652
 4.3  Saturation ("extremization" in the chapter) -------------------------
-scores                 softmax                              derivative
+scores                 softmax                       largest p (1 - p)
 [1.0, 1.0, 1.0]       0.333333  0.333333  0.333333            0.222222
 [1.0, 2.0, 3.0]       0.090031  0.244728  0.665241            0.222695
 [1.0, 5.0, 10.0]      0.000123  0.006692  0.993185            0.006768
@@ -1680,15 +1683,14 @@ row 2                1 1 0 0     30
 query 0  2 0 1   1.0 0.0 0.5    0.5065  0.1863  0.3072   18.0072
 query 1  0 1 1   0.0 0.5 0.5    0.2327  0.3837  0.3837   21.5096
 4.5  Why divide by the square root of d ----------------------------------
-    d  spread  largest  derivative   / sqrt(d): spread  largest  derivative
-    1    0.86     0.31      0.1863                 0.86     0.31      0.1863
+    d  spread  largest   p (1 - p)   / sqrt(d): spread  largest   p (1 - p)
     4    2.33     0.52      0.2168                 1.17     0.35      0.2129
    16    4.28     0.77      0.1369                 1.07     0.38      0.2186
    64    8.24     0.86      0.0900                 1.03     0.36      0.2145
   256   15.84     0.95      0.0359                 0.99     0.35      0.2151
  1024   31.68     0.95      0.0307                 0.99     0.35      0.2177
 4.5  Causal mask ---------------------------------------------------------
-         X        no mask              causal mask          picture
+         X        no mask              causal mask          picture, 2 a key
 token 0  1 0 2 0  0.67 0.15 0.09 0.09  1.00   .    .    .   |██      |
 token 1  0 1 1 0  0.34 0.34 0.20 0.12  0.50 0.50   .    .   |▒▒▒▒    |
 token 2  1 1 0 2  0.06 0.06 0.72 0.16  0.07 0.07 0.86   .   |░░░░██  |
@@ -1752,11 +1754,11 @@ def test_own_numbers() -> None:
             result = run(script, *words.split(" "))
             assert result.returncode == 0 and b"0.8338" in result.stdout
     warm = run("softmax_ref.py", "2", "1", "T", "=", "4").stdout.decode()
-    assert "     4   0.6854     1.9846  0.5622  0.4378 ░░░░░░▒▒▒▒" in warm
+    assert "     4<  0.6854     1.9846  0.5622  0.4378 ░░░░░░▒▒▒▒" in warm
     assert "x * 50" in warm and "[1.0, 5.0" not in warm
     assert "-0 " not in run("softmax_ref.py", "-0", "0").stdout.decode()
     cut = run("variants_ref.py", "3", "1", "k=1", "top_p=0.95").stdout.decode()
-    assert "reaches 0.95, top-k" in cut and "keeps 1, hardmax" in cut
+    assert "reaches 0.95; top-k keeps 1, hardmax" in cut
     assert "\n  100   " in run("attention_ref.py", "d=100").stdout.decode()
     run_1e308 = run("softmax_ref.py", "1e308", "-1e308")
     assert run_1e308.returncode == 0

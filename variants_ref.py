@@ -10,7 +10,7 @@ This is section 4.6 of chapter 4, with a few functions that training and
 generation often use.
 
     x   n 个分数，-inf 表示不参与 | n scores; -inf means left out
-    m   最大的分数 max(x) | the largest score
+    m   max(x)，最大的分数 | max(x), the largest score
     p   概率分布 | a distribution
     y   目标分布 | the target distribution
     τ   阈值 | threshold
@@ -41,9 +41,9 @@ def log_softmax(x: list[float]) -> list[float]:
     >>> log_softmax([0.0, 1000.0])
     [-1000.0, 0.0]
 
-    先减 m，再减对数；减去两者的和，m 很大时，对数就被舍入掉了：
-    Subtract m, then the log; subtract their sum, and with a large m the log is
-    rounded away:
+    先减 m，再减对数；如果先把 m 和对数加起来再减，m 很大时，对数就被舍入掉了：
+    Subtract m, then the log; if m and the log are added first and then
+    subtracted, a large m rounds the log away:
 
     >>> [round(v, 4) for v in log_softmax([1e16, 1e16])]
     [-0.6931, -0.6931]
@@ -64,7 +64,7 @@ def log_softmax(x: list[float]) -> list[float]:
     """
     if len(x) == 0:
         raise ValueError("log_softmax needs at least one score, got []")
-    if getattr(x[0], "ndim", isinstance(x[0], list)):
+    if getattr(x[0], "ndim", 0) or isinstance(x[0], (list, tuple)):
         raise TypeError("log_softmax needs one row: [f(row) for row in X]")
 
     m = max(x)
@@ -105,10 +105,10 @@ def cross_entropy(
     '0.5514'
 
     没有标签平滑时，差距越大损失越小，模型就越来越自信；
-    标签平滑把 ε 平分给所有的类，差距太大反而要罚：
+    标签平滑把 ε 平分给所有的类，差距太大反而要罚。左边 ε = 0，右边 ε = 0.1：
     Without label smoothing a larger gap always lowers the loss, and the model
     grows ever more confident; label smoothing shares ε among all classes, so
-    that too large a gap is punished:
+    that too large a gap is punished. On the left ε = 0, on the right ε = 0.1:
 
     >>> for gap in [1.0, 3.0, 9.0]:
     ...     losses = [cross_entropy([gap, 0.0], 0, eps) for eps in [0.0, 0.1]]
@@ -149,8 +149,9 @@ def cross_entropy_backward(
 
     目标类的分数要提高（梯度为负），其余按各自的概率降低；
     p 与 y 一致时不再变动：
-    The target's score is to rise (its gradient is negative) and the others to
-    fall, each by its probability; where p matches y nothing moves:
+    It pushes the target's score up (its gradient is negative) and every
+    other score down, in proportion to its probability; where p matches y
+    nothing moves:
 
     >>> [round(g, 4) for g in cross_entropy_backward([2.0, 0.0, -1.0], 0)]
     [-0.1562, 0.1142, 0.042]
@@ -189,6 +190,7 @@ def cross_entropy_backward(
                          f"0 to 1, got {label_smoothing}")
 
     grad_x = [p_i - label_smoothing / n for p_i in p]
+    # 目标项也是 p - y，由其余各项算得更准 | p - y too, from the others
     grad_x[target] = 0.0
     grad_x[target] = -math.fsum(grad_x)
     return grad_x
@@ -200,7 +202,7 @@ def sparsemax(x: list[float]) -> list[float]:
     """sparsemax：把分数投影到概率单纯形上，低分恰好得 0。
     Sparsemax: project the scores onto the simplex; low ones get exactly 0.
 
-        sparsemax(x)_i = max(x_i - τ, 0),    τ = (Σ_top-k x_j - 1) / k
+        sparsemax(x)_i = max(x_i - τ, 0),    τ = (Σ_support x_j - 1) / k
 
     单纯形由所有各项不小于 0、和为 1 的向量组成；sparsemax 取其中离 x 最近的：
     The simplex is made up of all vectors with no entry below 0 and a sum of 1;
@@ -212,20 +214,20 @@ def sparsemax(x: list[float]) -> list[float]:
     [0.5, 0.0, 0.5]
 
     从高到低逐个取分数，每取一个就重算阈值 τ，直到下一个分数不高于 τ；
-    取到的 k 个概率大于 0，这里 k = 2：
+    取到的 k 个（支撑集，support）概率大于 0，这里 k = 2：
     Take scores from the highest down, with a new threshold τ each time, until
-    the next one is not above τ; the k taken have probabilities above 0, and
-    here k = 2:
+    the next one is not above τ; the k taken (the support) have probabilities
+    above 0, and here k = 2:
 
     >>> tau = (1.0 + 0.5 - 1) / 2
     >>> [max(x_i - tau, 0.0) for x_i in [0.0, 0.5, 1.0]]
     [0.0, 0.25, 0.75]
 
-    第一个 τ 就比最大值只低 1，以后只升不降，所以低 1 以上的不必排序。
+    τ 从 m - 1 开始，只升不降，所以不高于 m - 1 的分数都得 0，不必排序。
     本章的例子只剩一项，和 hardmax 一样，公式写错了也看不出来：
-    The first τ is just 1 below the maximum and then only rises, so a score
-    lower by 1 or more need not be sorted. The chapter's example leaves a
-    single entry, as hardmax does, and a wrong formula would not show:
+    τ starts at m - 1 and only rises, so scores not above m - 1 get 0 and are
+    left out of the sorting. The chapter's example leaves a single entry, as
+    hardmax does, and a wrong formula would not show:
 
     >>> sparsemax([1.0, 2.0, 3.0])
     [0.0, 0.0, 1.0]
@@ -242,9 +244,10 @@ def sparsemax(x: list[float]) -> list[float]:
     if math.isnan(sum(shifted)):
         bad = m if math.isinf(m) else math.nan
         raise ValueError(f"sparsemax needs a finite maximum, got {bad}")
-    near = sorted([s for s in shifted if s > -1], reverse=True)
-    total, tau = near[0], near[0] - 1
-    for k, s in enumerate(near[1:], start=2):
+    total: float = 0
+    tau: float = -1
+    near = sorted([s for s in shifted if s > tau], reverse=True)
+    for k, s in enumerate(near, start=1):
         if s <= tau:
             break
         total += s
@@ -295,8 +298,9 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
 
         entmax(x)_i = max(1 + (α - 1)(x_i - m - τ), 0)^(1 / (α - 1))
 
-    α（alpha）为 1 是 softmax，为 2 是 sparsemax，越大越稀疏：
-    At α (alpha) 1 it is softmax, at 2 sparsemax; the larger, the sparser:
+    α（alpha）趋近 1 的极限是 softmax，为 2 是 sparsemax，越大越稀疏：
+    As α (alpha) approaches 1 the limit is softmax, at 2 it is sparsemax; the
+    larger, the sparser:
 
     >>> for alpha in [1.0, 1.5, 2.0]:
     ...     print([round(p_i, 4) for p_i in entmax([0.0, 0.5, 1.0], alpha)])
@@ -340,16 +344,16 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
 def gumbel_softmax(
     x: list[float], u: list[float], temperature: float = 1.0
 ) -> list[float]:
-    """Gumbel-softmax：给分数加上噪声再做 softmax，是可求导的采样。
+    """Gumbel-softmax：给分数加上噪声再做 softmax，是可微的采样。
     Gumbel-softmax: softmax of the scores plus noise; differentiable sampling.
 
         g_i = -log(-log(u_i)),    gumbel_softmax = softmax((x + g) / T)
 
     抽出一个下标，像 hardmax 一样没有梯度，模型学不到怎么抽。把随机放进噪声，
     抽取就成了 softmax，梯度能通过；最大的一项就是抽中的：
-    An index that is drawn passes no gradient, like hardmax, and the model
-    cannot learn to draw. With the chance in the noise, drawing becomes a
-    softmax, which a gradient passes; the largest entry is the one drawn:
+    An index that is drawn passes no gradient, like hardmax, so the model
+    cannot learn how to draw. Moving the chance into added noise turns the draw
+    into a softmax, which does; the largest entry is the one drawn:
 
     >>> p = gumbel_softmax([2.0, 1.0], u=[0.5, 0.9], temperature=0.1)
     >>> [round(p_i, 4) for p_i in p]
@@ -389,10 +393,10 @@ def softmax_top_k(x: list[float], k: int) -> list[float]:
 
         p_i = exp(x_i) / Σ_top-k exp(x_j) if x_i is in the top k, else 0
 
-    词表里有几万个几乎不可能的 token，加起来却常被抽中，生成的
-    文本就跑题；先去掉：
-    A vocabulary has tens of thousands of hardly possible tokens, which taken
-    together are drawn often and lead the text astray; so they go first:
+    词表里有几万个几乎不可能的 token，加起来却常被抽中，生成的文本就跑题；
+    top-k 把它们去掉：
+    A vocabulary has tens of thousands of very unlikely tokens, which together
+    are drawn often and derail the text; top-k removes them:
 
     >>> [round(p_i, 4) for p_i in softmax_top_k([1.0, 3.0, 2.0], k=2)]
     [0.0, 0.7311, 0.2689]
@@ -441,8 +445,8 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
     [1.0, 0.0, 0.0, 0.0]
     [0.4223, 0.4223, 0.1554, 0.0]
 
-    跨过界线的那一个也要保留，否则 top_p 较小时一个都不剩；恰好达到就算达到，
-    只差舍入误差也算：
+    跨过界线的那一个也要保留，否则 top_p 较小时一个都不剩；累积恰好等于 top_p，
+    或者只差舍入误差，都算达到：
     The one that crosses the line is kept too; otherwise a small top_p would
     keep none at all. Reaching top_p is enough, and so is missing it by a
     rounding error:
@@ -460,14 +464,15 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
         raise ValueError(f"softmax_top_p needs 0 < top_p <= 1, got {top_p}")
 
     order = sorted(range(len(x)), key=lambda i: x[i], reverse=True)
-    few, enough = 0, len(x)
-    while enough - few > 1 and top_p < 1.0:  # 二分法 | bisection
-        count = (few + enough) // 2
-        if math.fsum(p[i] for i in order[:count]) >= top_p - 1e-12:
-            enough = count
-        else:
-            few = count
-    kept = set(order[:enough])
+    kept: set[int] = set()
+    high, low = 0.0, 0.0  # 累积概率和它的舍入误差 | the total, what it lost
+    for i in order:
+        kept.add(i)
+        parts = [high, low, p[i]]
+        high = math.fsum(parts)
+        low = math.fsum(parts + [-high])
+        if high >= top_p - 1e-12 and top_p < 1.0:
+            break
     total = math.fsum(p[i] for i in kept)
     return [p_i / total if i in kept else 0.0 for i, p_i in enumerate(p)]
 
@@ -496,14 +501,16 @@ def sample(p: list[float], u: float) -> int:
     if not 0.0 <= u < 1.0:
         raise ValueError(f"sample needs 0 <= u < 1, got {u}")
 
-    first, last = 0, max(i for i, p_i in enumerate(p) if p_i > 0.0)
-    while first < last:  # 二分法 | bisection
-        i = (first + last) // 2
-        if u < math.fsum(p[:i + 1]):
-            last = i
-        else:
-            first = i + 1
-    return first
+    high, low, drawn = 0.0, 0.0, 0  # 累积概率和它的舍入误差 | total, its loss
+    for i, p_i in enumerate(p):
+        parts = [high, low, p_i]
+        high = math.fsum(parts)
+        low = math.fsum(parts + [-high])
+        if p_i > 0.0:
+            drawn = i
+        if u < high:
+            break
+    return drawn
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -519,7 +526,7 @@ python3 variants_ref.py                         the variants of the chapter
 python3 variants_ref.py 3 1 0.2 k=2 top_p=0.9   自己的分数和界限
 python3 variants_ref.py 3 1 0.2 k=2 top_p=0.9   your scores and limits
 python3 variants_ref.py cross_entropy           复制函数；--short 说明从简
-python3 variants_ref.py cross_entropy           copy functions"""
+python3 variants_ref.py cross_entropy           copy; --short: brief notes"""
 
     try:
         text, x, options = read_command(
@@ -527,20 +534,21 @@ python3 variants_ref.py cross_entropy           copy functions"""
         if text:
             return show(text)
         x = sorted(x or [0.0, 0.5, 1.0, 1.2], reverse=True)
-        k, top_p = int(options["k"]), options["top_p"]
-        if k != options["k"]:
+        k, top_p = min(int(options["k"]), len(x)), options["top_p"]
+        if options["k"] % 1 != 0:
             raise ValueError(f"k needs a whole number, got {options['k']:g}")
         p, log_p, top = softmax_stable(x), log_softmax(x), hardmax(x)
-        k_of, p_of = softmax_top_k(x, min(k, len(x))), softmax_top_p(x, top_p)
+        k_of, p_of = softmax_top_k(x, k), softmax_top_p(x, top_p)
     except ValueError as error:
         return show(f"variants_ref.py: {error}", 2)
 
     lines = [f"""
 4.6  稀疏的变体
 4.6  Sparse variants -----------------------------------------------------
-softmax 处处大于 0（太小才下溢为 0）；alpha 从 1 到 2，低分先后恰好得 0
+softmax 处处大于 0（太小才下溢为 0）；alpha 从 1 到 2，低分依次变成 0；
+分数从高到低排
 Softmax is above 0 everywhere (until it underflows); as alpha goes from 1 to 2,
-low scores one after another get exactly 0
+each low score at some point gets exactly 0; scores are sorted from the highest
 
 alpha             {legend(x)}"""]
     for alpha, name in ((1.0, "softmax"), (1.25, ""), (1.5, "1.5-entmax"),
@@ -552,10 +560,10 @@ alpha             {legend(x)}"""]
     lines += [f"""
 4.6  对数与截断
 4.6  Logs and truncation -------------------------------------------------
-total 从上往下累加；top-p 留到它达到 {top_p:g}，top-k 留 {k} 个，\
-hardmax 留 1 个
-The total adds up from the top; top-p keeps until it reaches {top_p:g}, top-k
-keeps {k}, hardmax keeps 1
+log_softmax 是 softmax 的对数；total 从上往下累加，top-p 留到它达到 {top_p:g}；
+top-k 留 {k} 个，hardmax 留 1 个
+log_softmax is the log of softmax; the total adds up from the top, and top-p
+keeps until it reaches {top_p:g}; top-k keeps {k}, hardmax keeps 1
 
            x  log_softmax   softmax    total     top-p     top-k   hardmax"""]
     for i, x_i in enumerate(x):
