@@ -446,7 +446,7 @@ def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
     1 1 0
     1 1 1
 
-    生成时，以前的键和值都已存好（KV 缓存），查询少于键；掩码向右下对齐，
+    生成时，以前的键和值都已存好（KV 缓存），查询少于键；掩码与右下角对齐，
     最后一个查询可以关注全部的键：
     In generation the earlier keys and values are stored already (the KV
     cache), and queries are fewer than keys; the mask is aligned bottom-right,
@@ -934,7 +934,7 @@ p (1 - p) close to 0: nothing is learned. With / sqrt(d) all three stay put
 Self-attention, Q = K = V = X; with a causal mask each token sees itself and
 those before it, and nothing of what follows
 
-         X        no mask              causal mask          picture, 2 a key"""]
+         X        no mask              causal mask          picture"""]
     pictures = heatmap(causal).split("\n")
     for i, picture in enumerate(pictures):
         numbers = [" ".join(f"{w:.2f}" if w else "  . " for w in row)
@@ -942,7 +942,7 @@ those before it, and nothing of what follows
         lines.append(f"token {i}  {integers(X[i])}  {numbers[0]}  "
                      f"{numbers[1]}  {picture}")
     lines += ["""
-picture: ░ up to 0.25   ▒ up to 0.5   ▓ up to 0.75   █ up to 1"""]
+picture: ░░ up to 0.25   ▒▒ up to 0.5   ▓▓ up to 0.75   ██ up to 1"""]
     return show("\n".join(line.rstrip() for line in lines))
 
 
