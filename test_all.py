@@ -1801,6 +1801,11 @@ def test_names_on_the_command_line_copy(tmp_path: pathlib.Path) -> None:
                 want.splitlines())
     short = run("softmax_ref.py", "--short", "dot", folder=folder)
     assert short.stdout.decode() == copy_functions("dot", short=True) + "\n"
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "softmax_ref.py").write_text(
+        SOURCES["softmax_ref.py"], encoding="utf-8")
+    assert run("softmax_ref.py", "entropy", folder=alone).returncode == 0
     homework = tmp_path / "homework.py"
     homework.write_text(want, encoding="utf-8")
     examples = subprocess.run(
