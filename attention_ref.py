@@ -324,6 +324,9 @@ def hide(A: list[list[float]], mask: list[list[bool]]) -> list[list[float]]:
     - 需要 Needs: 无 nothing
     """
     seen = [any(column) for column in zip(*mask)]
+    if len(seen) != len(A):
+        raise ValueError(f"hide needs {len(A)} columns, got {len(seen)}")
+
     return [row if s else [0.0] * len(row) for row, s in zip(A, seen)]
 
 
@@ -508,7 +511,8 @@ def padding_mask(
         raise ValueError(
             f"padding_mask needs 0 <= length <= {n_keys}, got {length}")
 
-    return [[j < length for j in range(n_keys)] for _ in range(n_queries)]
+    row = [True] * length + [False] * (n_keys - length)
+    return [list(row) for _ in range(n_queries)]
 
 
 # 多头 | Many heads -----------------------------------------------------------
@@ -547,7 +551,7 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
             f"split_heads needs heads >= 1 that divide {columns}, got {heads}")
 
     d = columns // heads
-    return [[list(row[h * d:h * d + d]) for row in X] for h in range(heads)]
+    return [[row[h * d:h * d + d] for row in X] for h in range(heads)]
 
 
 def merge_heads(outputs: list[list[list[float]]]) -> list[list[float]]:
@@ -570,7 +574,7 @@ def merge_heads(outputs: list[list[list[float]]]) -> list[list[float]]:
     - 等价 Same as: outputs.swapaxes(0, 1).reshape(n, heads * d)
     - 需要 Needs: shape
     """
-    shapes = sorted({shape(head) for head in outputs})
+    shapes = sorted({shape(outputs[i]) for i in range(len(outputs))})
     if len(shapes) != 1:
         raise ValueError(
             f"merge_heads needs heads of equal shape, got {shapes[:2]}")
@@ -704,7 +708,7 @@ def softmax_online(x: list[float]) -> list[float]:
         raise ValueError("softmax_online needs at least one score, got []")
 
     m, s = -math.inf, 0.0
-    for x_i in x:
+    for x_i in map(float, x):
         if x_i != -math.inf:
             m_old, m = m, max(m, x_i)
             s = s * math.exp(m_old - m) + math.exp(x_i - m)

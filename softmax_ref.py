@@ -172,7 +172,7 @@ def softmax_stable(x: list[float]) -> list[float]:
     if getattr(x[0], "ndim", 0) or isinstance(x[0], (list, tuple)):
         raise TypeError("softmax_stable needs one row: [f(row) for row in X]")
 
-    m = max(x)
+    m = float(max(x))
     e = [math.exp(x_i - m) for x_i in x]
     total = math.fsum(e)
     if not total >= 1.0:  # nan is not
@@ -227,13 +227,15 @@ def softmax_with_temperature(
         got = "0; try hardmax" if temperature == 0.0 else f"{temperature:g}"
         raise ValueError(
             f"softmax_with_temperature needs 0 < T < inf, got {got}")
-    m = max(x) if len(x) > 0 else 0.0
+    m = float(max(x)) if len(x) > 0 else 0.0
     if math.isinf(m):
         raise ValueError(
             f"softmax_with_temperature needs a finite maximum, got {m}")
 
-    # (x_i - m) / T，减半再加倍，差距就不会上溢 | halved, no gap overflows
-    return softmax_stable([(x_i / 2 - m / 2) / temperature * 2 for x_i in x])
+    return softmax_stable([
+        (x_i - m) / temperature if x_i - m > -math.inf
+        # 差距上溢：减半再算 | the gap overflows: halve it first
+        else (x_i / 2 - m / 2) / temperature * 2 for x_i in x])
 
 
 def entropy(p: list[float]) -> float:
@@ -265,7 +267,7 @@ def entropy(p: list[float]) -> float:
     """
     if len(p) > 0 and min(p) < 0.0:
         raise ValueError(f"entropy needs entries >= 0, got {min(p)}")
-    if not abs(sum(map(float, p)) - 1.0) <= 1e-9:
+    if not abs(sum(map(float, p)) - 1.0) <= 1e-6:
         raise ValueError(f"entropy needs a sum of 1, got {sum(map(float, p))}")
 
     return max(0.0, -math.fsum(p_i * math.log(p_i) for p_i in p if p_i > 0.0))
@@ -441,7 +443,8 @@ def bar_chart(p: list[float], width: int = 30) -> str:
             raise ValueError(f"bar_chart needs 0 <= p <= 1, got {p_i}")
 
     bars = ["█" * int(p_i * width + 0.5) for p_i in p]
-    return "\n".join(f"{p_i:.4f} {bar}".rstrip() for p_i, bar in zip(p, bars))
+    return "\n".join(
+        f"{p_i + 0.0:.4f} {bar}".rstrip() for p_i, bar in zip(p, bars))
 
 
 def legend(x: list[float]) -> str:
@@ -473,7 +476,7 @@ def stacked_bar(p: list[float], width: int = 10) -> str:
     - 需要 Needs: math
     """
     if len(p) > 4:
-        largest = round(width * max(p))
+        largest = round(width * float(max(p)))
         return "░" * (width - largest) + "█" * largest
     ends = [round(width * math.fsum(p[:i])) for i in range(len(p) + 1)]
     shades = "░▒▓█" if len(p) > 3 else "░▒█"

@@ -338,12 +338,22 @@ def test_hardmax_takes_the_first_maximum(x: Vector) -> None:
     assert p.index(1.0) == x.index(max(x)) and positive_zeros(p)
 
 
+def test_backward_takes_probabilities_as_float32_has_them() -> None:
+    for rounded in (9.9e-7, -9.9e-7):
+        for backward in (softmax_backward, sparsemax_backward):
+            grad = backward([0.5, 0.5 + rounded], [1.0, 0.0])
+            assert grad == pytest.approx([0.25, -0.25], abs=1e-6) or (
+                grad == [0.5, -0.5])
+    assert softmax_backward([0.0, 0.0], [1.0, 2.0]) == [0.0, 0.0]  # masked
+
+
 def test_entropy_of_the_extremes() -> None:
     assert str(entropy([1.0, 0.0])) == "0.0"  # not -0.0
     assert entropy([0.25] * 4) == pytest.approx(math.log(4.0))
-    for rounded in (9.9e-10, -9.9e-10):  # a sum is seldom exactly 1
+    for rounded in (9.9e-7, -9.9e-7):  # a float32 sum is seldom closer to 1
         assert entropy([0.5, 0.5 + rounded]) == pytest.approx(math.log(2.0))
         assert entropy([1.0 + rounded]) >= 0.0
+        assert sample([0.5, 0.5 + rounded], 0.5) == 1
 
 
 def test_logsumexp_lies_between_max_and_max_plus_log_n() -> None:
@@ -365,6 +375,7 @@ def test_mask_is_the_same_as_leaving_out() -> None:
         assert [p_i for p_i in p if p_i] == (kept and softmax_stable(kept))
         assert [p_i > 0.0 for p_i in p] == keep and positive_zeros(p)
         assert softmax_masked(x, [int(k) for k in keep]) == p  # type: ignore
+    assert softmax_masked([1.0], [False]) == [0.0]
 
 
 def random_matrix(r: random.Random, rows: int, columns: int) -> Matrix:
@@ -385,6 +396,8 @@ def test_attention_online_is_attention_for_every_block_size(
     online = attention_online(Q, K, V, mask if masked else None, block)
     for row, other in zip(direct, online, strict=True):
         assert other == pytest.approx(row, rel=1e-13) and positive_zeros(other)
+    whole = attention_online(Q, K, V, None, len(K))
+    assert whole == attention_with_softmax(Q, K, V)[0]  # bit for bit
     if masked:
         assert direct[1] == online[1] == [0.0] * 4 and weights[1] == [0.0] * 5
         assert direct[2] == online[2] == V[4]
@@ -610,12 +623,15 @@ def test_gumbel_softmax_adds_the_noise_before_the_temperature() -> None:
         want = softmax_stable([v / T for v in noisy])
         assert gumbel_softmax(x, u, T) == pytest.approx(want)
     assert gumbel_softmax(x, u) == gumbel_softmax(x, u, 1.0)
+    far = gumbel_softmax([1e17, 1e17], [0.5, 0.9])
+    assert far == gumbel_softmax([0.0, 0.0], [0.5, 0.9])
 
 
 def test_pictures() -> None:
     assert bar_chart([0.25, 0.75, 0.0], 4) == "0.2500 █\n0.7500 ███\n0.0000"
     assert bar_chart([1.0]) == bar_chart([1.0], 30) == "1.0000 " + "█" * 30
     assert bar_chart([0.5], 1) == "0.5000 █"
+    assert bar_chart([-0.0]) == "0.0000"
     assert heatmap([[0.0, 0.25], [0.5, 0.75], [1.0, 1e-9]]) == (
         "|  ░░|\n|▒▒▓▓|\n|██░░|")
     assert softmax_steps([3.0, 5.0], 2.0).split("\n") == [
@@ -635,6 +651,7 @@ def test_pictures() -> None:
     assert legend([123.4567, 1.0, 2.0, 4.0]) == "░ 123.457 ▒ 1 ▓ 2 █ 4"
     assert legend([1.0] * 5) == "░ others █ max"
     assert legend([-1e-10, -1.23e-10]) == "░ x1 ▒ x2"
+    assert legend([-1234.56, 1e-100]) == "░ -1234.56 ▒ 1e-100"
     assert stacked_bar([0.1, 0.1, 0.1, 0.6, 0.1], 5) == "░░███"
     assert numbers_row([1.0, 0.0, -0.5]) == "      1       0 -0.5000"
     assert numbers_row([0.00005, 0.000049]) == " 0.0001 4.9e-05"
@@ -977,6 +994,7 @@ softmax_stable needs at least one score, got []
     softmax_with_temperature([], 1.0)
     softmax_masked([], [])
     cross_entropy_backward([], 0)
+    gumbel_softmax([], [])
 softmax_stable needs a finite maximum, got nan
     softmax_stable([1.0, nan])
     softmax_stable([nan, 800.0])
@@ -1054,14 +1072,24 @@ logsumexp needs scores that are numbers, got nan
 softmax_with_temperature needs a finite maximum, got inf
     softmax_with_temperature([1.0, inf], 1.0)
     softmax_with_temperature([inf, -inf], 1.0)
+    gumbel_softmax([1.0, inf], [0.5, 0.5])
 softmax_with_temperature needs a finite maximum, got -inf
     softmax_with_temperature([-inf, -inf], 1.0)
+    gumbel_softmax([-inf], [0.5])
 softmax_with_temperature needs 0 < T < inf, got 0; try hardmax
     softmax_with_temperature([1.0], 0.0)
 softmax_with_temperature needs 0 < T < inf, got inf
     softmax_with_temperature([1.0], inf)
 softmax_with_temperature needs 0 < T < inf, got nan
     softmax_with_temperature([1.0], nan)
+entropy needs entries >= 0, got -1.0
+    entropy([-1.0])
+sample needs entries >= 0, got -1.0
+    sample([-1.0], 0.5)
+softmax_backward needs entries >= 0, got -1.0
+    softmax_backward([-1.0], [1.0])
+sparsemax_backward needs entries >= 0, got -1.0
+    sparsemax_backward([-1.0], [1.0])
 entropy needs entries >= 0, got -0.5
     entropy([-0.5, 1.5])
 entropy needs a sum of 1, got 0
@@ -1075,10 +1103,10 @@ entropy needs a sum of 1, got nan
 entropy needs a sum of 1, got inf
     entropy([inf])
     entropy([1e308, 1e308])
-entropy needs a sum of 1, got 1.0000000011
-    entropy([1.0 + 1.1e-9])
-entropy needs a sum of 1, got 0.9999999989
-    entropy([1.0 - 1.1e-9])
+entropy needs a sum of 1, got 1.0000011
+    entropy([1.0 + 1.1e-6])
+entropy needs a sum of 1, got 0.9999989
+    entropy([1.0 - 1.1e-6])
 sample needs entries >= 0, got -0.5
     sample([-0.5, 1.5], 0.5)
 sample needs a sum of 1, got 0
@@ -1091,10 +1119,10 @@ sample needs a sum of 1, got nan
     sample([1.0, nan], 0.5)
 sample needs a sum of 1, got inf
     sample([inf], 0.5)
-sample needs a sum of 1, got 1.0000000011
-    sample([1.0 + 1.1e-9], 0.5)
-sample needs a sum of 1, got 0.9999999989
-    sample([1.0 - 1.1e-9], 0.5)
+sample needs a sum of 1, got 1.0000011
+    sample([1.0 + 1.1e-6], 0.5)
+sample needs a sum of 1, got 0.9999989
+    sample([1.0 - 1.1e-6], 0.5)
 sample needs 0 <= u < 1, got -0.1
     sample([1.0], -0.1)
 sample needs 0 <= u < 1, got 1.0
@@ -1145,6 +1173,12 @@ bar_chart needs 0 <= p <= 1, got 1.5
     bar_chart([1.5])
 bar_chart needs 0 <= p <= 1, got nan
     bar_chart([nan])
+no function softmax; try softmax_stable
+    copy_functions("softmax")
+no function attention; try attention_with_softmax
+    copy_functions("attention")
+no function main; try -h
+    copy_functions("main")
 no function softmax_stabel; try softmax_stable
     copy_functions("softmax_stabel")
 shape needs rows of equal length, got []
@@ -1265,6 +1299,10 @@ split_heads needs heads >= 1 that divide 3, got 2
     split_heads(A, 2)
 split_heads needs heads >= 1 that divide 3, got -1
     split_heads(A, -1)
+hide needs 3 columns, got 2
+    hide(B, [[T, T]])
+hide needs 3 columns, got 0
+    hide(B, [])
 merge_heads needs heads of equal shape, got []
     merge_heads([])
 merge_heads needs heads of equal shape, got [(1, 1), (2, 3)]
@@ -1321,14 +1359,17 @@ needs numbers, got --short; -h for help
 
 
 class Float32:
-    """A number that calls itself float32, as in NumPy and PyTorch."""
-    dtype = "float32"
+    """A number with a kind, as in NumPy and PyTorch; float32, unless told."""
 
-    def __init__(self, value: float) -> None:
+    def __init__(self, value: float, dtype: str = "float32") -> None:
         self.value = value
+        self.dtype = pathlib.PurePath(dtype)  # no string, but prints as one
 
     def __eq__(self, other: object) -> bool:
         return self.value == other
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
 
     def __str__(self) -> str:
         return str(float(self.value))
@@ -1354,6 +1395,14 @@ def test_bad_input(call: str, message: str) -> None:
         eval(call, NAMES)
     assert str(caught.value) == message
     assert len(message) <= 63
+
+
+def test_booleans_and_integers_of_arrays_are_a_mask() -> None:
+    for dtype in ("bool", "torch.bool", "int64"):
+        keep: Any = [Float32(1, dtype), Float32(0, dtype)]
+        assert softmax_masked([1.0, 2.0], keep) == [1.0, 0.0]
+        V = [[1.0], [2.0]]
+        assert attention_online([[0.0]], V, V, [keep]) == [[1.0]]
 
 
 def test_a_matrix_is_shown_the_way() -> None:
@@ -1394,6 +1443,8 @@ sample(map(float, "01"), 0.5)
 dot(map(float, "12"), [1.0, 2.0])
 matmul(map(list, "12"), A)
 attention_with_softmax(map(list, "12"), A, A)
+merge_heads(map(list, [A]))
+padding_mask(1, 3, 1.5)
 """.split("\n")[1:-1])
 def test_where_python_raises_by_itself(call: str) -> None:
     with pytest.raises(TypeError):
@@ -1476,6 +1527,7 @@ def dot(a: list[float], b: list[float]) -> float:
     online = copy_functions("attention_online", short=True)
     assert "o' = o (s exp(m - m') / s') + Σ_j (e_j / s') V_j\n" in online
     assert ">>>" not in online and "Needs" not in online
+    assert copy_functions("shape") == inspect.getsource(shape).rstrip()
     both = copy_functions("transpose", "shape", "transpose", short=True)
     assert both == copy_functions("transpose", short=True)
 
@@ -1783,6 +1835,7 @@ def test_a_wrong_argument_gets_one_line(command: str) -> None:
 def test_main_as_a_function(capsys: pytest.CaptureFixture[str]) -> None:
     for module in MODULES:
         assert module.main([]) == module.main(["-h"]) == 0
+        assert module.main(["--help"]) == 0
         assert "\n4." in capsys.readouterr().out
         assert module.main(["1", "x"]) == 2
 
@@ -1817,13 +1870,17 @@ def test_names_on_the_command_line_copy(tmp_path: pathlib.Path) -> None:
 def test_closed_output_ends_quietly() -> None:
     for script in ("softmax_ref.py", "attention_ref.py", "variants_ref.py"):
         for words in ("", "multi_head_attention cross_entropy"):
-            for end in (">&-", "| true", "| head -1 >&2"):
-                command = f"'{sys.executable}' -B {script} {words} {end}"
-                result = subprocess.run(
-                    command, shell=True, cwd=HERE, capture_output=True)
-                error = result.stderr.decode("utf-8")
-                assert len(error.splitlines()) == ("head" in end), error
-                assert result.returncode == 0
+            command = f"'{sys.executable}' -B {script} {words}"
+            closed = subprocess.run(
+                command + " >&-", shell=True, cwd=HERE, capture_output=True)
+            reader, writer = os.pipe()
+            os.close(reader)  # as head does
+            piped = subprocess.run(
+                command, shell=True, cwd=HERE, stdout=writer,
+                stderr=subprocess.PIPE)
+            os.close(writer)
+            for result in (closed, piped):
+                assert (result.returncode, result.stderr) == (0, b"")
 
 
 def test_show_writes_errors_to_the_standard_error(

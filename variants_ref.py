@@ -67,7 +67,7 @@ def log_softmax(x: list[float]) -> list[float]:
     if getattr(x[0], "ndim", 0) or isinstance(x[0], (list, tuple)):
         raise TypeError("log_softmax needs one row: [f(row) for row in X]")
 
-    m = max(x)
+    m = float(max(x))
     shifted = [float(x_i - m) for x_i in x]
     others = math.fsum([math.exp(s) for s in shifted] + [-1.0])
     if math.isnan(others):
@@ -323,7 +323,7 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     p = softmax_stable(x)
     if alpha == 1.0:
         return p
-    m = max(x)
+    m = float(max(x))
     a = alpha - 1.0
     shifted = [a * (x_i - m) for x_i in x]
     low, high = 0.0, math.log(len(x))
@@ -383,7 +383,9 @@ def gumbel_softmax(
         if not 0.0 < u_i < 1.0:
             raise ValueError(f"gumbel_softmax needs 0 < u < 1, got {u_i}")
 
-    noisy = [x_i - math.log(-math.log(u_i)) for x_i, u_i in zip(x, u)]
+    m = max(x, default=0.0)
+    m = 0.0 if math.isinf(m) else m  # the next function says so
+    noisy = [x_i - m - math.log(-math.log(u_i)) for x_i, u_i in zip(x, u)]
     return softmax_with_temperature(noisy, temperature)
 
 
@@ -496,7 +498,7 @@ def sample(p: list[float], u: float) -> int:
     """
     if len(p) > 0 and min(p) < 0.0:
         raise ValueError(f"sample needs entries >= 0, got {min(p)}")
-    if not abs(sum(map(float, p)) - 1.0) <= 1e-9:
+    if not abs(sum(map(float, p)) - 1.0) <= 1e-6:
         raise ValueError(f"sample needs a sum of 1, got {sum(map(float, p))}")
     if not 0.0 <= u < 1.0:
         raise ValueError(f"sample needs 0 <= u < 1, got {u}")
