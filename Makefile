@@ -14,7 +14,7 @@ PACKAGES = pytest==9.2.0 mypy==2.4.1
 walk:
 	@$(PYTHON) -B softmax_ref.py $(SCORES) $(if $(T),T=$(T))
 	@$(PYTHON) -B attention_ref.py
-	@$(PYTHON) -B variants_ref.py $(SCORES)
+	@$(PYTHON) -B variants_ref.py $(SCORES) $(if $(T),T=$(T))
 
 copy:
 	@$(PYTHON) -B softmax_ref.py $(or $(NAMES),-h)

@@ -1,15 +1,17 @@
 """注意力：查询、键、值 | Attention: queries, keys and values
 
-一个 token（词元）要从别的 token 那里取信息，该取谁的？它的查询 q 说要找什么，
-每个 token 的键 k 说自己有什么，值 v 是被取走的内容。q 与 k 的点积是相似度，
-softmax 把相似度变成权重，输出就是各个值的加权平均。
-A token needs information from other tokens, but from which? Its query q says
-what it looks for, the key k of each token says what that one has, and the
-value v is what is taken from it. The dot product of q and k is their
-similarity, softmax turns similarities into weights, and the output is the
-average of the values with these weights.
+一个 token（词元，文本的一小段）要从别的 token 那里取信息，该取谁的？它的查询 q
+说要找什么，每个 token 的键 k 说自己有什么，值 v 是被取走的内容。
+q 与 k 的点积是相似度，softmax 把相似度变成权重，输出就是各个值的加权平均。
+A token (a piece of text) needs information from other tokens, but from which?
+Its query q says what it looks for, the key k of each token says what that one
+has, and the value v is what is taken from it. The dot product of q and k is
+their similarity, softmax turns similarities into weights, and the output is
+the average of the values with these weights.
 
+自注意力里，三者都由同一个 X 得来：Q = X W_q，K = X W_k，V = X W_v。
 这是第 4 章 4.5 节。矩阵是由行组成的嵌套列表，一行一个 token。
+In self-attention all three come from one X: Q = X W_q, K = X W_k, V = X W_v.
 This is section 4.5 of chapter 4. A matrix is a nested list of rows, one row
 per token.
 
@@ -165,14 +167,15 @@ def attention_scores(
     >>> attention_scores(Q, K)
     [[1.0, 0.0, 0.5], [0.0, 0.5, 0.5]]
 
-    为什么除以 √d？点积是 d 项之和，d 越大，分数越散，softmax 就饱和，而饱和的
-    softmax 几乎没有梯度（见 `softmax_jacobian`）。各分量相互独立、均值为 0、
-    方差为 1 时，点积的方差是 d，标准差是 √d；除以 √d，标准差就回到 1：
+    为什么除以 √d？点积是 d 项之和，d 越大，分数越散，softmax 就饱和，
+    而饱和的 softmax 几乎没有梯度（见 `softmax_jacobian`）。各分量相互独立、
+    均值为 0、方差为 1 时，每项的方差是 1，d 项之和的方差就是 d，标准差是 √d；
+    除以 √d，标准差就回到 1：
     Why √d? A dot product is a sum of d terms, so with larger d the scores
     spread out and softmax saturates, and almost no gradient remains (see
     `softmax_jacobian`). For independent components of mean 0 and variance 1
-    the dot product has variance d and standard deviation √d; dividing by √d
-    brings the standard deviation back to 1:
+    each term has variance 1, the sum of d terms variance d and standard
+    deviation √d; dividing by √d brings the standard deviation back to 1:
 
     >>> import random
     >>> g = random.Random(0).gauss
@@ -241,7 +244,7 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
     if len(x) != len(keep):
         raise ValueError("softmax_masked needs lists of equal length, "
                          f"got {len(x)} and {len(keep)}")
-    for k in keep:
+    for k in keep:  # 浮点数多半是加到分数上的掩码 | floats would be additive
         boolean = isinstance(k, int) or "float" not in str(
             getattr(k, "dtype", "float"))
         if not boolean or k not in (True, False):
@@ -296,7 +299,7 @@ def attention_shapes(
         if (rows, columns) != (n_q, n_k):
             raise ValueError(f"attention_shapes needs a mask of {n_q}x{n_k}, "
                              f"got {rows}x{columns}")
-        for k in [k for row in mask for k in row]:
+        for k in [k for row in mask for k in row]:  # as in softmax_masked
             boolean = isinstance(k, int) or "float" not in str(
                 getattr(k, "dtype", "float"))
             if not boolean or k not in (True, False):
@@ -306,7 +309,7 @@ def attention_shapes(
 
 
 def hide(A: list[list[float]], mask: list[list[bool]]) -> list[list[float]]:
-    """把所有查询都不看的行（键或值）换成 0。
+    """把没有一个查询会看的行（键或值）换成 0。
     Put 0 in place of the rows (keys or values) that no query looks at.
 
         A_j stays if mask_ij is True for any i, else 0
@@ -603,13 +606,15 @@ def multi_head_attention(
         V = X W_v    n × (h_kv d_v)     j = i // (h / h_kv)
 
     自注意力里，查询、键、值都出自同一个 X，投影（训练得来的矩阵）决定从 X 里各
-    取什么。这里投影都是单位矩阵 I，所以两个头分别看 X 的左半和右半，看法不同；
-    √d 里的 d 是每个头的维度。第三个 token 的权重，一个头一行：
+    取什么，W_o 把各头混合起来。这里投影都是单位矩阵 I，
+    所以两个头分别看 X 的左半和右半，看到的东西不同；√d 里的 d 是每个头的维度。
+    第三个 token 的权重，一个头一行：
     In self-attention queries, keys and values all come from one X, and the
     projections, matrices found in training, choose what each takes from it.
     Here every projection is the identity I, so the two heads look at the left
     and the right half of X and see different things; the d in √d is that of
-    one head. The weights of the third token, a row for each head:
+    one head, and W_o mixes the heads. The weights of the third token, a row
+    for each head:
 
     >>> X = [[1.0, 0.0, 0.0, 2.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 1.0]]
     >>> I = [[float(i == j) for j in range(4)] for i in range(4)]
@@ -632,7 +637,7 @@ def multi_head_attention(
     ...     W = [row[:kv_heads] for row in I]
     ...     output, weights = multi_head_attention(
     ...         X, I, W, W, I, 4, causal, kv_heads)
-    ...     print(kv_heads, len(W[0]) + len(W[0]))
+    ...     print(kv_heads, len(W[0]) + len(W[0]))  # keys + values
     4 8
     2 4
     1 2
@@ -669,11 +674,11 @@ def softmax_online(x: list[float]) -> list[float]:
 
         m' = max(m, x_i),    s' = s exp(m - m') + exp(x_i - m')
 
-    分数一个个到来，最大值还没定，怎么先减去它？先减当前最大值 m；m 变大时，
-    已有的 s 乘 exp(m - m') 就补上了：
+    分数一个个到来，最大值还没定，怎么先减去它？先减当前最大值 m；
+    s 是已到的各项 exp(x_i - m) 之和，m 变大时，乘 exp(m - m') 就补上了：
     Scores come one by one, so how can one subtract a maximum not yet known?
-    Take the running maximum m, and when m grows, make up for it: multiply s so
-    far by exp(m - m'):
+    Take the running maximum m; s is the sum of exp(x_i - m) so far, and when m
+    grows, multiplying s by exp(m - m') makes up for it:
 
     >>> m, s = -math.inf, 0.0
     >>> for x_i in [1.0, 3.0, 2.0]:
@@ -735,9 +740,9 @@ def attention_online(
 
         o' = o (s exp(m - m') / s') + Σ_j (e_j / s') V_j
 
-    n_q × n_k 的分数太多，存不下，所以一次只取 block 个键，分数用完就丢。
+    n_q × n_k 的分数太多，存不下，所以一次只取 `block` 个键，分数用完就丢。
     与在线 softmax 相同，只是已有的输出 o 也要跟着缩放：
-    The n_q × n_k scores are too many to store, so it takes block keys at a
+    The n_q × n_k scores are too many to store, so it takes `block` keys at a
     time and then discards their scores. As in online softmax, except that the
     output so far, o, is rescaled too:
 
@@ -838,6 +843,7 @@ def attention_backward(
     """
     _, weights = attention_with_softmax(Q, K, V, mask)
     if mask is not None:
+        # 什么都不看的查询也换成 0 | queries that see nothing become 0 too
         by_key = [list(column) for column in zip(*mask)]
         Q, K, V = hide(Q, by_key), hide(K, mask), hide(V, mask)
 
@@ -889,9 +895,9 @@ python3 attention_ref.py causal_mask      copy functions; --short: brief"""
     lines = ["""
 4.5  缩放点积注意力
 4.5  Scaled dot-product attention ----------------------------------------
-查询 Q 说要找什么，键 K 说有什么，点积是相似度；输出是 V 的各行按权重的平均
-Q says what is sought, K what there is, and the dot product how similar they
-are; the output is the average of the rows of V with these weights
+Q 说要找什么，K 说有什么，点积是相似度；softmax 变成权重，V 的各行按它平均
+Q says what is sought, K what there is, dot products how similar they are;
+softmax turns them into weights, with which the rows of V are averaged
 
          Q           K           V"""]
     lines += [f"row {i}    {integers(q):9}   {integers(k):9}   {integers(v)}"
@@ -906,12 +912,12 @@ are; the output is the average of the rows of V with these weights
     lines += ["""
 4.5  为什么除以 √d
 4.5  Why divide by the square root of d ----------------------------------
-100 个随机查询，8 个键。d 大，分数的标准差 spread 就大，最大的权重 largest 平均
-接近 1，导数 p (1 - p) 平均接近 0，学不动；除以 √d，三者都差不多不变
+100 个随机查询，8 个键。d 大，分数的标准差 spread 就大，每个查询最大的权重平均
+接近 1，最大的导数 p (1 - p) 平均接近 0，学不动；除以 √d，三者几乎不随 d 变
 100 random queries, 8 keys. With a large d the scores' standard deviation
-(spread) is large, the mean largest weight close to 1, the mean derivative
-p (1 - p) close to 0: nothing is learned. With / sqrt(d) all three stay put
-    d  spread  largest   p (1 - p)   / sqrt(d): spread  largest   p (1 - p)"""]
+(spread) is large, a query's largest weight close to 1 on average, its largest
+derivative p (1 - p) close to 0: nothing is learned. / sqrt(d) keeps all three
+    d  spread   weight   p (1 - p)   / sqrt(d): spread   weight   p (1 - p)"""]
     for d in sorted({4, 16, 64, 256, 1024, own_d}):
         g = random.Random(d).gauss
         Q, K = ([[g(0.0, 1.0) for _ in range(d)] for _ in range(n)]
@@ -934,9 +940,10 @@ p (1 - p) close to 0: nothing is learned. With / sqrt(d) all three stay put
     lines += ["""
 4.5  因果掩码
 4.5  Causal mask ---------------------------------------------------------
-自注意力，Q = K = V = X；有因果掩码时，每个 token 只看自己和之前的，不看后面
+自注意力，Q = K = V = X；有因果掩码时，每个 token 只看自己和之前的，
+不看后面；剩下的权重重新归一化，每行的和仍是 1
 Self-attention, Q = K = V = X; with a causal mask each token sees itself and
-those before it, and nothing of what follows
+those before it; what is left is normalised again, and each row sums to 1
 
          X        no mask              causal mask          picture"""]
     pictures = heatmap(causal).split("\n")

@@ -1,13 +1,13 @@
 """softmax：从分数到概率 | Softmax: from scores to probabilities
 
 分类、注意力、生成文本，算到最后都是一组分数，而要用的是概率。
-softmax 把任意实数变成概率分布，不只留下谁最大，也留下大多少。
-Classifying, attending, writing text: each computes scores in the end, where
-probabilities are needed. Softmax turns any real numbers into a probability
-distribution and keeps not only which is largest, but also by how much.
+softmax 把任意实数变成概率分布，不只看得出谁最大，也看得出大多少。
+Classifying, attending, writing text: all end in scores, but need
+probabilities. Softmax turns any real numbers into a probability distribution
+and keeps not only which is largest, but also by how much.
 
 这是第 4 章 4.1 到 4.4 节。从上往下读，就会知道为什么用 exp，为什么先减最大值，
-为什么饱和之后学不动，然后自己写出稳定的 softmax。每个例子都会运行。
+为什么饱和之后学不动，然后自己写出稳定的 softmax。每个例子都由测试实际运行。
 These are sections 4.1 to 4.4 of chapter 4. Read from the top to learn why
 there is an exp, why the maximum is subtracted first, why a saturated softmax
 cannot learn, and then write a stable one yourself. Every example is run.
@@ -88,11 +88,13 @@ def hardmax(x: list[float]) -> list[float]:
 
         hardmax(x)_i = 1 if i is the first index of max(x), else 0
 
-    它只说谁最大，不说大多少。分数稍微变动，结果不变，所以梯度几乎处处为零，
-    没有方向可学；softmax 会跟着变，所以能学：
-    It says which is largest but not by how much. When a score moves a little
-    the result stays, so the gradient is zero almost everywhere and there is no
-    direction to learn in; softmax moves along, and so it can learn:
+    它只说谁最大，不说大多少。训练是沿着梯度一点点调整分数，而分数稍微
+    变动时，hardmax 不变，梯度几乎处处为零，不知道该往哪边调；softmax
+    会跟着变，所以能学：
+    It says which is largest but not by how much. Training moves the scores
+    little by little along a gradient, but when a score moves a little, hardmax
+    stays the same: its gradient is zero almost everywhere and points nowhere;
+    softmax moves along, and so it can learn:
 
     >>> hardmax([1.0, 2.0, 3.0]), hardmax([1.0, 2.5, 3.0])
     ([0.0, 0.0, 1.0], [0.0, 0.0, 1.0])
@@ -135,8 +137,9 @@ def softmax_stable(x: list[float]) -> list[float]:
     >>> softmax_stable([1000.0, 1001.0]) == softmax_stable([0.0, 1.0])
     True
 
-    所以要紧的只有差距；只有 2 个分数时，就是差距的 sigmoid：
-    So only the gaps matter; with 2 scores it is the sigmoid of their gap:
+    所以起作用的只有差距；只有 2 个分数时，第一个概率就是差距的 sigmoid：
+    So only the gaps matter; with 2 scores the first probability is the sigmoid
+    of their gap:
 
     >>> softmax_stable([3.0, 1.0])[0] == 1.0 / (1.0 + math.exp(-2.0))
     True
@@ -151,11 +154,11 @@ def softmax_stable(x: list[float]) -> list[float]:
     >>> softmax_stable([1000.0, 1.0, 1.0])
     [1.0, 0.0, 0.0]
 
-    舍入误差只影响末几位，分数比 m 低得越多，影响的位数越多。最大值必须有限；
+    每个概率只错在末几位，分数比 m 低得越多，错的位数越多。最大值必须有限；
     -inf 不参与，概率恰好是 0：
-    Rounding affects only the last digits of a probability, and the more of
-    them the further its score lies below m. The maximum must be finite; -inf
-    is left out, its probability exactly 0:
+    Rounding affects only the last digits of a probability, more of them the
+    further its score lies below m. The maximum must be finite; -inf is left
+    out, its probability exactly 0:
 
     >>> softmax_stable([7.0, 7.0, -math.inf])
     [0.5, 0.5, 0.0]
@@ -175,7 +178,7 @@ def softmax_stable(x: list[float]) -> list[float]:
     m = float(max(x))
     e = [math.exp(x_i - m) for x_i in x]
     total = math.fsum(e)
-    if not total >= 1.0:  # nan is not
+    if not total >= 1.0:  # also catches nan
         bad = m if math.isinf(m) else math.nan
         raise ValueError(f"softmax_stable needs a finite maximum, got {bad}")
     return [e_i / total for e_i in e]
@@ -191,11 +194,12 @@ def softmax_with_temperature(
 
         softmax(x / T)_i = exp((x_i - m) / T) / Σ_j exp((x_j - m) / T)
 
-    除以 T 就是缩放差距：T = 0.1 放大到 10 倍，T = 10 缩小到 1/10。
-    这个名字来自物理：能量为 E 的状态，概率正比于 exp(-E / T)，越热越均匀：
+    除以 T 就是缩放差距：T = 0.1 放大到 10 倍，T = 10 缩小到 1/10。这个名字来自
+    物理：能量为 E 的状态，概率正比于 exp(-E / T)，越热越均匀；分数相当于 -E：
     Dividing by T scales the gaps: T = 0.1 makes them 10 times as large, T = 10
     shrinks them to 1/10. The name is from physics, where a state of energy E
-    has a probability proportional to exp(-E / T): the hotter, the more even:
+    has a probability proportional to exp(-E / T): the hotter, the more even; a
+    score stands for -E:
 
     >>> for T in [0.1, 1.0, 10.0]:
     ...     p = softmax_with_temperature([1.0, 2.0, 3.0], T)
@@ -211,9 +215,10 @@ def softmax_with_temperature(
     >>> softmax_with_temperature([1.0, 3.0, 3.0], 1e-308)
     [0.0, 0.5, 0.5]
 
-    T 不能是 0；T 趋近 0 的极限是 hardmax，只要最大值唯一：
-    T cannot be 0; the limit as T approaches 0 is hardmax, provided the maximum
-    is unique:
+    exp 换成别的底，例如 2，只相当于换一个 T。T 不能是 0；
+    T 趋近 0 的极限是 hardmax，只要最大值唯一：
+    Another base than that of exp, say 2, amounts to another T. T cannot be 0;
+    the limit as T approaches 0 is hardmax, provided the maximum is unique:
 
     >>> softmax_with_temperature([1.0, 2.0], 0.0)
     Traceback (most recent call last):
@@ -234,7 +239,7 @@ def softmax_with_temperature(
 
     return softmax_stable([
         (x_i - m) / temperature if x_i - m > -math.inf
-        # 差距上溢：减半再算 | the gap overflows: halve it first
+        # x_i - m 上溢时，各减半再算 | where x_i - m overflows, halve both
         else (x_i / 2 - m / 2) / temperature * 2 for x_i in x])
 
 
@@ -288,17 +293,17 @@ def logsumexp(x: list[float]) -> float:
     >>> logsumexp([1000.0, 1000.0]) == 1000.0 + math.log(2.0)
     True
 
-    others 是除去一个最大项以外的各项，去掉的恰好是 1；
+    others 是去掉一个最大项之后的各项，去掉的恰好是 1；
     log1p(y) 就是 log(1 + y)，但 y 再小也不会被 1 吞没：
-    others stands for all terms but one largest, which is exactly 1; log1p(y)
-    is log(1 + y), but however small y is, the 1 does not swallow it:
+    others stands for all terms except one largest term, which is exactly 1;
+    log1p(y) is log(1 + y), but however small y is, the 1 does not swallow it:
 
     >>> f"{logsumexp([0.0, -40.0]):.3e}"
     '4.248e-18'
     >>> math.log(math.exp(0.0) + math.exp(-40.0))
     0.0
 
-    误差只在末几位，是 m 的末几位，或者结果的，看谁的绝对值大；
+    误差只在末几位：m 和结果谁的绝对值大，就是谁的末几位。
     空列表和 -inf 得 -inf：
     Only the last few digits are off, those of m or of the result, whichever is
     larger in size; an empty list and -inf give -inf:
@@ -448,11 +453,11 @@ def bar_chart(p: list[float], width: int = 30) -> str:
 
 
 def legend(x: list[float]) -> str:
-    """图例：stacked_bar 里哪种深浅是哪个分数。
-    A legend: which shade of stacked_bar is which score.
+    """图例：stacked_bar 里哪种深浅是哪个分数；越高越深。
+    A legend: which shade of stacked_bar is which score; the higher the darker.
 
     >>> legend([2.0, 1.0, 0.5])
-    '░ 2 ▒ 1 █ 0.5'
+    '█ 2 ▒ 1 ░ 0.5'
 
     - 需要 Needs: 无 nothing
     """
@@ -461,8 +466,10 @@ def legend(x: list[float]) -> str:
     names = [f"{x_i + 0.0:g}" for x_i in x]
     if max(map(len, names)) > 8:
         names = [f"x{i + 1}" for i in range(len(names))]
-    shades = "░▒▓█" if len(names) > 3 else "░▒█"
-    return " ".join(f"{shade} {name}" for shade, name in zip(shades, names))
+    order = sorted(range(len(x)), key=lambda i: x[i])  # the highest gets █
+    shades = ["█", "░█", "░▒█", "░▒▓█"][len(x) - 1]
+    return " ".join(
+        f"{shades[order.index(i)]} {name}" for i, name in enumerate(names))
 
 
 def stacked_bar(p: list[float], width: int = 10) -> str:
@@ -470,25 +477,26 @@ def stacked_bar(p: list[float], width: int = 10) -> str:
     One bar, cut into the probabilities; of more than four, only the largest is
     cut out.
 
-    >>> stacked_bar([0.25, 0.25, 0.5], width=8)
-    '░░▒▒████'
+    >>> stacked_bar([0.5, 0.125, 0.375], width=8)
+    '████░▒▒▒'
 
-    - 需要 Needs: math
+    - 需要 Needs: math, legend
     """
     if len(p) > 4:
         largest = round(width * float(max(p)))
         return "░" * (width - largest) + "█" * largest
     ends = [round(width * math.fsum(p[:i])) for i in range(len(p) + 1)]
-    shades = "░▒▓█" if len(p) > 3 else "░▒█"
+    shades = legend(p).split(" ")[::2]
     return "".join(shade * (end - start)
                    for shade, start, end in zip(shades, ends, ends[1:]))
 
 
 def numbers_row(p: list[float], digits: int = 4) -> str:
     """概率排成一行：恰好是 0 或 1 的写成 0、1，太小的写成 1.0e-43 这样；
-    多于四个时，写前两个和最大的。
-    Probabilities in a row: 0 and 1 only where they are exactly 0 and 1, tiny
-    ones like 1.0e-43; of more than four, the first two and the largest.
+    多于四个时只写三个，最大的总在其中。
+    Probabilities in a row: 0 and 1 only where they are exactly 0 and 1,
+    tiny ones like 1.0e-43; of more than four only three, with the largest
+    among them.
 
     >>> numbers_row([0.0, 0.25, 1e-43, 1.0])
     '      0  0.2500 1.0e-43       1'
@@ -498,11 +506,14 @@ def numbers_row(p: list[float], digits: int = 4) -> str:
     shown = [
         f"{p_i:g}" if p_i in (0.0, 1.0) else
         f"{p_i:.{digits}f}" if abs(p_i) >= 0.5 / 10 ** digits else
-        f"{p_i:.1e}" for p_i in ([*p[:2], max(p)] if len(p) > 4 else p)
+        f"{p_i:.1e}" for p_i in p
     ]
     cells = [f"{v:>{digits + 3}}" for v in shown]
-    if len(p) > 4:
-        cells.insert(2, "... max")
+    top = max(range(len(p)), key=lambda i: p[i])
+    if len(p) > 4 and top > 2:
+        cells = [*cells[:2], "... max", cells[top]]
+    elif len(p) > 4:
+        cells = [*cells[:3], "..."]
     return " ".join(cells)
 
 
@@ -762,11 +773,12 @@ scores      softmax_naive                     softmax_stable"""
 4.3  饱和（本章称“极端化”）
 4.3  Saturation ("extremization" in the chapter) -------------------------
 差距很大时接近 one-hot（只有一项是 1），导数 p (1 - p) 也接近 0，学不动了；
-写成 0 和 1 的，浮点数就恰好是 0 和 1
+写成 0 和 1 的，恰好是 0 和 1
 With large gaps it is close to one-hot (a single 1), the derivatives p (1 - p)
-are close to 0, and nothing is learned; 0 and 1 are what the float is exactly
+are close to 0, and nothing is learned; a bare 0 or 1 is exact
 
-scores                 softmax                       largest p (1 - p)"""]
+scores                 softmax                       largest p (1 - p)"""
+              + " (T = 1)" * (T != 1.0)]
     for name, case in cases.items():
         p = softmax_stable(case)
         slope = numbers_row([max(p_i * (1.0 - p_i) for p_i in p)], 6)

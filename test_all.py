@@ -340,11 +340,11 @@ def test_hardmax_takes_the_first_maximum(x: Vector) -> None:
 
 def test_backward_takes_probabilities_as_float32_has_them() -> None:
     for rounded in (9.9e-7, -9.9e-7):
-        for backward in (softmax_backward, sparsemax_backward):
-            grad = backward([0.5, 0.5 + rounded], [1.0, 0.0])
-            assert grad == pytest.approx([0.25, -0.25], abs=1e-6) or (
-                grad == [0.5, -0.5])
+        p, g = [0.5, 0.5 + rounded], [1.0, 0.0]
+        assert softmax_backward(p, g) == pytest.approx([0.25, -0.25], 1e-5)
+        assert sparsemax_backward(p, g) == [0.5, -0.5]
     assert softmax_backward([0.0, 0.0], [1.0, 2.0]) == [0.0, 0.0]  # masked
+    assert softmax_backward([], []) == []
 
 
 def test_entropy_of_the_extremes() -> None:
@@ -560,6 +560,8 @@ def test_sparsemax_and_entmax_agree_and_move_apart() -> None:
             softmax_stable(x), abs=1e-8)
         assert entmax(x) == entmax(x, 1.5)
     assert entmax([0.0, 0.0]) == [0.5, 0.5]
+    assert entmax([-1.0, 1.0]) == [0.0, 1.0]  # no lower bound below 0
+    assert sparsemax([0.0, -1e308, -1e308]) == [1.0, 0.0, 0.0]
 
 
 def ranked(x: Vector) -> list[int]:
@@ -590,10 +592,12 @@ def test_top_p_at_its_boundary() -> None:
                             (10, 0.1, 1), (10, 0.95, 10), (10, 1e-9, 1)):
         assert softmax_top_p([0.0] * n, top_p).count(0.0) == n - count
     logs = [math.log(p_i) for p_i in (0.7, 0.2, 0.1)]
-    for top_p, count in ((0.7, 1), (0.9, 2), (0.9 + 1e-9, 3), (0.7 - 1e-9, 1)):
+    for top_p, count in ((0.7, 1), (0.7 - 1e-9, 1), (0.9, 2), (0.9 + 1e-13, 2),
+                         (0.9 + 1e-11, 3), (1.0, 3)):
         assert softmax_top_p(logs, top_p).count(0.0) == 3 - count
     far = [40.0, 0.0, -10.0]  # here the first p is 1.0 already
     assert softmax_top_p(far, 0.5) == [1.0, 0.0, 0.0]
+    assert softmax_top_p([3.0], 1e-13) == [1.0]
     assert min(softmax_top_p(far, 1.0)) > 0.0  # 1 keeps everything
     many = softmax_top_p([0.0] * 100_000, 0.3)
     assert many.count(0.0) == 70_000
@@ -644,19 +648,23 @@ def test_pictures() -> None:
     assert softmax_steps([1.0]).startswith("           x        x - m ")
     for line in softmax_steps([-1.23456e-10, 1e99, -0.0]).split("\n")[1:4]:
         assert line[26:34].strip() in ("0.0000", "1.0000")
-    assert "-0 " not in softmax_steps([-0.0, 0.0])
-    assert stacked_bar([0.5, 0.25, 0.25], 8) == "░░░░▒▒██"
+    for zeros in ([-0.0, 0.0], [0.0, -0.0]):
+        assert "-0 " not in softmax_steps(zeros)
+    assert "-0.5 " in softmax_steps([1.0, 1.5])
+    assert stacked_bar([0.5, 0.25, 0.25], 8) == "████░░▒▒"
     assert stacked_bar([0.25] * 4) == "░░▒▒▒▓▓▓██"
-    assert legend([1.0, -0.0]) == "░ 1 ▒ 0"
-    assert legend([123.4567, 1.0, 2.0, 4.0]) == "░ 123.457 ▒ 1 ▓ 2 █ 4"
+    assert legend([1.0]) == "█ 1" and legend([1.0, -0.0]) == "█ 1 ░ 0"
+    assert legend([123.4567, 1.0, 2.0, 4.0]) == "█ 123.457 ░ 1 ▒ 2 ▓ 4"
     assert legend([1.0] * 5) == "░ others █ max"
-    assert legend([-1e-10, -1.23e-10]) == "░ x1 ▒ x2"
-    assert legend([-1234.56, 1e-100]) == "░ -1234.56 ▒ 1e-100"
+    assert legend([-1e-10, -1.23e-10]) == "█ x1 ░ x2"
+    assert legend([-1234.56, 1e-100]) == "░ -1234.56 █ 1e-100"
     assert stacked_bar([0.1, 0.1, 0.1, 0.6, 0.1], 5) == "░░███"
     assert numbers_row([1.0, 0.0, -0.5]) == "      1       0 -0.5000"
     assert numbers_row([0.00005, 0.000049]) == " 0.0001 4.9e-05"
     assert numbers_row([0.5, 0.0, 0.0, 0.0, 0.9], 1) == (
         " 0.5    0 ... max  0.9")
+    assert numbers_row([0.2, 0.1, 0.9, 0.0, 0.0], 1) == " 0.2  0.1  0.9 ..."
+    assert numbers_row([0.01], 1) == "1.0e-02"
     assert for_console("中\na █▓▒░", "gbk") == "中\na #+-."
     assert for_console("中\na ███", "gbk") == "中\na ███"
     assert for_console("中\na █▓▒░", "utf-8") == "中\na █▓▒░"
@@ -1149,6 +1157,8 @@ sparsemax_backward needs lists of equal length, got 1 and 2
     sparsemax_backward([1.0], [1.0, 2.0])
 sparsemax_backward needs a sum of 1, got 3.0
     sparsemax_backward([1.0, 2.0], [1.0, 2.0])
+sparsemax_backward needs a sum of 1, got 0
+    sparsemax_backward([], [])
 sparsemax_backward needs a sum of 1, got 0.0
     sparsemax_backward([0.0], [1.0])
 sparsemax_backward needs entries >= 0, got -0.5
@@ -1349,6 +1359,9 @@ gumbel_softmax needs lists of equal length, got 1 and 2
     gumbel_softmax([1.0], [0.5, 0.5])
 needs numbers or T=1, got x; -h for help
     read_command(["2", "x"], "", T=1.0)
+needs numbers, got y; -h for help
+    read_command(["1", "y", "z"], "")
+    read_command(["y", "T=z"], "")
 needs numbers or T=1, got t=2; -h for help
     read_command(["t=2"], "", T=1.0)
 needs numbers or T=1, got T=hot; -h for help
@@ -1411,8 +1424,9 @@ def test_a_matrix_is_shown_the_way() -> None:
                      "cross_entropy(X, 0)", "softmax_top_k(X, 1)"):
             with pytest.raises(TypeError, match=r"\[f\(row\) for row in X\]"):
                 eval(call, NAMES | {"X": X})
-    with pytest.raises(TypeError, match="list of rows"):
-        FUNCTIONS["shape"]([1.0, 2.0])
+    for flat in ([1.0], [1.0, 2.0]):
+        with pytest.raises(TypeError, match=r"list of rows.*got 1.0"):
+            FUNCTIONS["shape"](flat)
 
 
 ONE_LIST = [
@@ -1632,7 +1646,8 @@ def test_both_languages_of_the_readme_say_the_same() -> None:
 
 
 def test_each_language_of_a_bullet_starts_its_own_line() -> None:
-    for line, below in zip(README.splitlines(), README.splitlines()[1:]):
+    lines = re.sub(r"(?s)```.*?```", "", README).splitlines()
+    for line, below in zip(lines, lines[1:]):
         if below.startswith("  ") and not line.startswith("    "):
             assert line.endswith("\\"), line
 
@@ -1656,6 +1671,21 @@ def test_calls_of_the_readme_work_as_they_stand() -> None:
     assert len(calls) > 25
     for call in calls:
         assert eval(call, names) is not None, call
+
+
+def test_homework_of_the_readme_runs(
+    capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The blocks without a prompt, below what the commands above them copy."""
+    commands = re.findall(r"(?m)^python3 softmax_ref.py (.*) > hw", README)
+    code = [copy_functions(*re.findall(r"(?<!-)\b[a-z]\w+", command))
+            for command in commands]
+    blocks = [block for block in re.findall(r"(?s)```python\n(.*?)```", README)
+              if ">>>" not in block]
+    assert (len(code), len(blocks)) == (3, 2)
+    for page, block in zip(code[1:], blocks):
+        exec(page + "\n" + block, {})
+    assert len(capsys.readouterr().out.splitlines()) == 4
 
 
 def test_numbers_of_the_readme_come_out_of_an_example() -> None:
@@ -1735,7 +1765,7 @@ row 2                1 1 0 0     30
 query 0  2 0 1   1.0 0.0 0.5    0.5065  0.1863  0.3072   18.0072
 query 1  0 1 1   0.0 0.5 0.5    0.2327  0.3837  0.3837   21.5096
 4.5  Why divide by the square root of d ----------------------------------
-    d  spread  largest   p (1 - p)   / sqrt(d): spread  largest   p (1 - p)
+    d  spread   weight   p (1 - p)   / sqrt(d): spread   weight   p (1 - p)
     4    2.33     0.52      0.2168                 1.17     0.35      0.2129
    16    4.28     0.77      0.1369                 1.07     0.38      0.2186
    64    8.24     0.86      0.0900                 1.03     0.36      0.2145
@@ -1749,12 +1779,12 @@ token 2  1 1 0 2  0.06 0.06 0.72 0.16  0.07 0.07 0.86   .   |░░░░██ 
 token 3  1 0 0 1  0.17 0.10 0.46 0.28  0.17 0.10 0.46 0.28  |░░░░▒▒▒▒|
 picture: ░░ up to 0.25   ▒▒ up to 0.5   ▓▓ up to 0.75   ██ up to 1
 4.6  Sparse variants -----------------------------------------------------
-alpha             ░ 1.2 ▒ 1 ▓ 0.5 █ 0
-  1.0  softmax     0.3822  0.3129  0.1898  0.1151   ░░░░▒▒▒▓▓█
- 1.25              0.4327  0.3355  0.1637  0.0682   ░░░░▒▒▒▒▓█
-  1.5  1.5-entmax  0.4970  0.3660  0.1260  0.0110   ░░░░░▒▒▒▒▓
- 1.75              0.5540  0.3886  0.0573       0   ░░░░░░▒▒▒▓
-  2.0  sparsemax   0.6000  0.4000       0       0   ░░░░░░▒▒▒▒
+alpha        x from the highest:  █ 1.2 ▓ 1 ▒ 0.5 ░ 0
+  1.0  softmax     0.3822  0.3129  0.1898  0.1151   ████▓▓▓▒▒░
+ 1.25              0.4327  0.3355  0.1637  0.0682   ████▓▓▓▓▒░
+  1.5  1.5-entmax  0.4970  0.3660  0.1260  0.0110   █████▓▓▓▓▒
+ 1.75              0.5540  0.3886  0.0573       0   ██████▓▓▓▒
+  2.0  sparsemax   0.6000  0.4000       0       0   ██████▓▓▓▓
 4.6  Logs and truncation -------------------------------------------------
            x  log_softmax   softmax    total     top-p     top-k   hardmax
          1.2     -0.96184    0.3822    0.3822    0.4319    0.5498         1
@@ -1806,7 +1836,7 @@ def test_own_numbers() -> None:
             result = run(script, *words.split(" "))
             assert result.returncode == 0 and b"0.8338" in result.stdout
     warm = run("softmax_ref.py", "2", "1", "T", "=", "4").stdout.decode()
-    assert "     4<  0.6854     1.9846  0.5622  0.4378 ░░░░░░▒▒▒▒" in warm
+    assert "     4<  0.6854     1.9846  0.5622  0.4378 ██████░░░░" in warm
     assert "x * 50" in warm and "[1.0, 5.0" not in warm
     assert "-0 " not in run("softmax_ref.py", "-0", "0").stdout.decode()
     cut = run("variants_ref.py", "3", "1", "k=1", "top_p=0.95").stdout.decode()
@@ -1870,7 +1900,7 @@ def test_names_on_the_command_line_copy(tmp_path: pathlib.Path) -> None:
 def test_closed_output_ends_quietly() -> None:
     for script in ("softmax_ref.py", "attention_ref.py", "variants_ref.py"):
         for words in ("", "multi_head_attention cross_entropy"):
-            command = f"'{sys.executable}' -B {script} {words}"
+            command = f"PYTHONUNBUFFERED= '{sys.executable}' -B {script} {words}"
             closed = subprocess.run(
                 command + " >&-", shell=True, cwd=HERE, capture_output=True)
             reader, writer = os.pipe()

@@ -80,17 +80,17 @@ def log_softmax(x: list[float]) -> list[float]:
 def cross_entropy(
     x: list[float], target: int, label_smoothing: float = 0.0
 ) -> float:
-    """交叉熵损失：目标类的概率取对数再取负，单位 nat；x 是分数，不是概率。
-    Cross-entropy loss: minus the log of the target's probability, in nats; x
-    are scores, not probabilities.
+    """交叉熵损失：目标类（正确答案）的概率取对数再取负，单位 nat；x 是分数。
+    Cross-entropy loss: minus the log of the probability of the target (the
+    right answer), in nats; x are scores.
 
         loss = -Σ_i y_i log_softmax(x)_i
 
         y_i = ε / n, plus 1 - ε where i = target,    ε = label_smoothing
 
-    目标类的概率是 1 时损失为 0，越接近 0 损失越大，没有上限：
+    目标类的概率是 1 时损失为 0；这个概率越接近 0，损失越大，没有上限：
     The loss is 0 where the target has probability 1, and grows without bound
-    as that approaches 0:
+    as this probability approaches 0:
 
     >>> [round(cross_entropy([2.0, 0.0, -8.0], i), 4) for i in range(3)]
     [0.127, 2.127, 10.127]
@@ -104,11 +104,12 @@ def cross_entropy(
     >>> f"{cross_entropy([1.0, 0.0, 0.0], 0):.4f}"
     '0.5514'
 
-    没有标签平滑时，差距越大损失越小，模型就越来越自信；
-    标签平滑把 ε 平分给所有的类，差距太大反而要罚。左边 ε = 0，右边 ε = 0.1：
+    没有标签平滑时，差距越大损失越小，模型就越来越自信；标签平滑把 ε 平分给所有
+    的类，别的类概率太小，损失就变大。左边 ε = 0，右边 ε = 0.1：
     Without label smoothing a larger gap always lowers the loss, and the model
     grows ever more confident; label smoothing shares ε among all classes, so
-    that too large a gap is punished. On the left ε = 0, on the right ε = 0.1:
+    that too small a probability of the others costs. On the left ε = 0, on the
+    right ε = 0.1:
 
     >>> for gap in [1.0, 3.0, 9.0]:
     ...     losses = [cross_entropy([gap, 0.0], 0, eps) for eps in [0.0, 0.1]]
@@ -143,7 +144,8 @@ def cross_entropy_backward(
     x: list[float], target: int, label_smoothing: float = 0.0
 ) -> list[float]:
     """交叉熵对分数的梯度：概率减去目标分布。
-    The gradient of cross-entropy for the scores: probability minus target.
+    The gradient of cross-entropy with respect to the scores: probability
+    minus target.
 
         grad_x_i = p_i - y_i,    y as in cross_entropy
 
@@ -204,7 +206,7 @@ def sparsemax(x: list[float]) -> list[float]:
 
         sparsemax(x)_i = max(x_i - τ, 0),    τ = (Σ_support x_j - 1) / k
 
-    单纯形由所有各项不小于 0、和为 1 的向量组成；sparsemax 取其中离 x 最近的：
+    各项不小于 0、和为 1 的全体向量叫单纯形；sparsemax 取其中离 x 最近的：
     The simplex is made up of all vectors with no entry below 0 and a sum of 1;
     sparsemax takes the one nearest to x:
 
@@ -245,7 +247,7 @@ def sparsemax(x: list[float]) -> list[float]:
         bad = m if math.isinf(m) else math.nan
         raise ValueError(f"sparsemax needs a finite maximum, got {bad}")
     total: float = 0
-    tau: float = -1
+    tau: float = -1  # 从 m 量起 | measured from m
     near = sorted([s for s in shifted if s > tau], reverse=True)
     for k, s in enumerate(near, start=1):
         if s <= tau:
@@ -294,7 +296,7 @@ def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
 
 def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     """entmax：从 softmax 一路走到 sparsemax，alpha 决定走多远。
-    Entmax: all the way from softmax to sparsemax; alpha says how far.
+    Entmax: a family from softmax to sparsemax; alpha says how far along.
 
         entmax(x)_i = max(1 + (α - 1)(x_i - m - τ), 0)^(1 / (α - 1))
 
@@ -349,20 +351,23 @@ def gumbel_softmax(
 
         g_i = -log(-log(u_i)),    gumbel_softmax = softmax((x + g) / T)
 
-    抽出一个下标，像 hardmax 一样没有梯度，模型学不到怎么抽。把随机放进噪声，
-    抽取就成了 softmax，梯度能通过；最大的一项就是抽中的：
+    抽出一个下标，像 hardmax 一样没有梯度，模型学不到怎么抽。
+    把随机性挪到噪声里，再用 softmax 代替取最大，梯度就能通过；
+    T 越低越接近 one-hot，最大的就是抽中的：
     An index that is drawn passes no gradient, like hardmax, so the model
-    cannot learn how to draw. Moving the chance into added noise turns the draw
-    into a softmax, which does; the largest entry is the one drawn:
+    cannot learn how to draw. Moving the chance into added noise, with softmax
+    in place of the maximum, lets it pass; the lower T, the closer to one-hot,
+    and the largest entry is the one drawn:
 
     >>> p = gumbel_softmax([2.0, 1.0], u=[0.5, 0.9], temperature=0.1)
     >>> [round(p_i, 4) for p_i in p]
     [0.0001, 0.9999]
 
-    为什么是这种噪声？因为加上它，每一项成为最大项的频率就是 softmax 的概率
-    （Gumbel-max 技巧）：
-    Why this noise? Because with it, each entry is the largest as often as its
-    softmax probability says (the Gumbel-max trick):
+    为什么是这种噪声？因为加上它（服从 Gumbel 分布），每一项成为最大项的频率，
+    就是 softmax 的概率，这可以证明（Gumbel-max 技巧），这里只抽一万次看看：
+    Why this noise? Because with it (it has the Gumbel distribution) each entry
+    is the largest as often as its softmax probability says, which can be
+    proved (the Gumbel-max trick) and is tried here in ten thousand draws:
 
     >>> import random
     >>> r = random.Random(1).random
@@ -467,7 +472,7 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
 
     order = sorted(range(len(x)), key=lambda i: x[i], reverse=True)
     kept: set[int] = set()
-    high, low = 0.0, 0.0  # 累积概率和它的舍入误差 | the total, what it lost
+    high, low = 0.0, 0.0  # high + low：精确的累积概率 | the exact total
     for i in order:
         kept.add(i)
         parts = [high, low, p[i]]
@@ -487,8 +492,9 @@ def sample(p: list[float], u: float) -> int:
         sample(p, u) = the first i with u < p_0 + ... + p_i
 
     把 0 到 1 按概率切成几段，u 落在哪一段就抽中哪一个；概率为 0 的不会被抽中：
-    The line from 0 to 1 is cut into pieces as long as the probabilities, and u
-    falls into one of them; an index of probability 0 is never drawn:
+    The line from 0 to 1 is cut into pieces whose lengths are the
+    probabilities, and u falls into one of them; an index of probability 0 is
+    never drawn:
 
     >>> [sample([0.2, 0.0, 0.8], u) for u in [0.0, 0.19, 0.2, 0.99]]
     [0, 0, 2, 2]
@@ -503,7 +509,7 @@ def sample(p: list[float], u: float) -> int:
     if not 0.0 <= u < 1.0:
         raise ValueError(f"sample needs 0 <= u < 1, got {u}")
 
-    high, low, drawn = 0.0, 0.0, 0  # 累积概率和它的舍入误差 | total, its loss
+    high, low, drawn = 0.0, 0.0, 0  # high + low：精确的累积概率 | exact total
     for i, p_i in enumerate(p):
         parts = [high, low, p_i]
         high = math.fsum(parts)
@@ -532,10 +538,13 @@ python3 variants_ref.py cross_entropy           copy; --short: brief notes"""
 
     try:
         text, x, options = read_command(
-            sys.argv[1:] if argv is None else argv, usage, k=2.0, top_p=0.8)
+            sys.argv[1:] if argv is None else argv, usage,
+            k=2.0, top_p=0.8, T=1.0)
         if text:
             return show(text)
-        x = sorted(x or [0.0, 0.5, 1.0, 1.2], reverse=True)
+        x, T = sorted(x or [0.0, 0.5, 1.0, 1.2], reverse=True), options["T"]
+        softmax_with_temperature(x, T)  # checks both
+        x, x_T = [x_i / T for x_i in x], "x" if T == 1.0 else "x / T"
         k, top_p = min(int(options["k"]), len(x)), options["top_p"]
         if options["k"] % 1 != 0:
             raise ValueError(f"k needs a whole number, got {options['k']:g}")
@@ -547,12 +556,12 @@ python3 variants_ref.py cross_entropy           copy; --short: brief notes"""
     lines = [f"""
 4.6  稀疏的变体
 4.6  Sparse variants -----------------------------------------------------
-softmax 处处大于 0（太小才下溢为 0）；alpha 从 1 到 2，低分依次变成 0；
-分数从高到低排
-Softmax is above 0 everywhere (until it underflows); as alpha goes from 1 to 2,
-each low score at some point gets exactly 0; scores are sorted from the highest
+entmax 从 softmax（alpha = 1，处处大于 0）走到 sparsemax（alpha = 2）：
+alpha 越大，越多的低分恰好得 0；分数从高到低排
+entmax leads from softmax (alpha = 1, above 0 everywhere, until it underflows)
+to sparsemax (alpha = 2): the larger alpha, the more low scores get exactly 0
 
-alpha             {legend(x)}"""]
+alpha    {x_T:>5} from the highest:  {legend(x)}"""]
     for alpha, name in ((1.0, "softmax"), (1.25, ""), (1.5, "1.5-entmax"),
                         (1.75, ""), (2.0, "sparsemax")):
         q = entmax(x, alpha)
@@ -567,7 +576,7 @@ top-k 留 {k} 个，hardmax 留 1 个
 log_softmax is the log of softmax; the total adds up from the top, and top-p
 keeps until it reaches {top_p:g}; top-k keeps {k}, hardmax keeps 1
 
-           x  log_softmax   softmax    total     top-p     top-k   hardmax"""]
+{x_T:>12}  log_softmax   softmax    total     top-p     top-k   hardmax"""]
     for i, x_i in enumerate(x):
         cells = [p[i], round(math.fsum(p[:i + 1]), 12), p_of[i], k_of[i]]
         shown = "   ".join(f"{cell:>7}" for cell in numbers_row(cells).split())
