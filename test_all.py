@@ -1897,10 +1897,11 @@ def test_names_on_the_command_line_copy(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
-def test_closed_output_ends_quietly() -> None:
+def test_closed_output_ends_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     for script in ("softmax_ref.py", "attention_ref.py", "variants_ref.py"):
         for words in ("", "multi_head_attention cross_entropy"):
-            command = f"PYTHONUNBUFFERED= '{sys.executable}' -B {script} {words}"
+            command = f"'{sys.executable}' -B {script} {words}"
             closed = subprocess.run(
                 command + " >&-", shell=True, cwd=HERE, capture_output=True)
             reader, writer = os.pipe()
