@@ -915,8 +915,8 @@ softmax turns them into weights, with which the rows of V are averaged
 100 个随机查询，8 个键。d 大，分数的标准差 spread 就大，每个查询最大的权重平均
 接近 1，最大的导数 p (1 - p) 平均接近 0，学不动；除以 √d，三者几乎不随 d 变
 100 random queries, 8 keys. With a large d the scores' standard deviation
-(spread) is large, a query's largest weight close to 1 on average, its largest
-derivative p (1 - p) close to 0: nothing is learned. / sqrt(d) keeps all three
+(spread) is large, a query's largest weight near 1 on average, its largest
+p (1 - p) near 0: nothing is learned. Dividing by sqrt(d) keeps all three level
     d  spread   weight   p (1 - p)   / sqrt(d): spread   weight   p (1 - p)"""]
     for d in sorted({4, 16, 64, 256, 1024, own_d}):
         g = random.Random(d).gauss
