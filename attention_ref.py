@@ -605,6 +605,8 @@ def multi_head_attention(
 
         V = X W_v    n × (h_kv d_v)     j = i // (h / h_kv)
 
+        h = heads,    h_kv = kv_heads, by default h, and then j = i
+
     自注意力里，查询、键、值都出自同一个 X，投影（训练得来的矩阵）决定从 X 里各
     取什么，W_o 把各头混合起来。这里投影都是单位矩阵 I，
     所以两个头分别看 X 的左半和右半，看到的东西不同；√d 里的 d 是每个头的维度。
