@@ -419,13 +419,14 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     total = sum(map(float, p))
     if not (abs(total - 1.0) <= 1e-6 or total == 0.0):  # 0: masked
         raise ValueError(f"softmax_backward needs a sum of 1, got {total}")
-    if not all(map(math.isfinite, grad_p)):
-        raise ValueError(
-            "softmax_backward needs finite grad_p, got nan or inf")
 
     mean = math.fsum(p_i * g_i for p_i, g_i in zip(p, grad_p))
     # 先乘后减，g_i 再大也不会上溢 | multiplied out, large g_i do not overflow
-    return [p_i * g_i - p_i * mean for p_i, g_i in zip(p, grad_p)]
+    grad_x = [p_i * g_i - p_i * mean for p_i, g_i in zip(p, grad_p)]
+    if not all(map(math.isfinite, grad_x)):
+        raise ValueError(
+            "softmax_backward needs finite gradients, got nan or inf")
+    return grad_x
 
 
 # 画出来看，运行，复制 | Pictures, running, copying --------------------------

@@ -1149,7 +1149,8 @@ softmax_backward needs a sum of 1, got 0.9999989
     softmax_backward([0.5, 0.5 - 1.1e-6], [1.0, 2.0])
 softmax_backward needs a sum of 1, got nan
     softmax_backward([nan, 1.0], [1.0, 2.0])
-softmax_backward needs finite grad_p, got nan or inf
+softmax_backward needs finite gradients, got nan or inf
+    softmax_backward([1.0000005], [M])
     softmax_backward([0.5, 0.5], [1.0, nan])
     softmax_backward([0.0, 1.0], [1.0, inf])
     softmax_backward([0.0, 1.0], [-inf, inf])
