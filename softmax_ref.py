@@ -348,10 +348,12 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
     [-0.0599, -0.1628, 0.2227]
 
     差距一大，导数就小：饱和的 softmax 几乎没有梯度，也就学不动，
-    注意力除以 √d 就是为了避免这一点。矩阵里最大的一项：
+    注意力除以 √d 就是为了避免这一点（后面直接接交叉熵则没有这个问题，
+    见 `cross_entropy_backward`）。矩阵里最大的一项：
     Once the gaps are large the derivatives are small: a saturated softmax has
-    hardly any gradient and cannot learn, which is why attention divides by √d.
-    The largest entry of the matrix:
+    hardly any gradient and cannot learn, which is why attention divides by √d
+    (with cross-entropy right behind it there is no such problem, see
+    `cross_entropy_backward`). The largest entry of the matrix:
 
     >>> for x in [1.0, 0.0, -1.0], [8.0, 0.0, -8.0], [64.0, 0.0, -64.0]:
     ...     print(f"{max(map(max, softmax_jacobian(x))):.0e}")

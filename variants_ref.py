@@ -158,6 +158,13 @@ def cross_entropy_backward(
     >>> [round(g, 4) for g in cross_entropy_backward([2.0, 0.0, -1.0], 0)]
     [-0.1562, 0.1142, 0.042]
 
+    softmax 饱和了，却答错了，梯度也不消失，所以分类器照样能学：
+    Where softmax is saturated but wrong, the gradient does not vanish, and so
+    a classifier learns all the same:
+
+    >>> [round(g, 4) for g in cross_entropy_backward([64.0, 0.0], 1)]
+    [1.0, -1.0]
+
     用差商检验第一项：
     The first entry, checked by a difference quotient:
 
