@@ -7,10 +7,12 @@ probabilities. Softmax turns any real numbers into a probability distribution
 and keeps not only which is largest, but also by how much.
 
 这是第 4 章 4.1 到 4.4 节。从上往下读，就会知道为什么用 exp，为什么先减最大值，
-为什么饱和之后学不动，然后自己写出稳定的 softmax。每个例子都由测试实际运行。
+为什么饱和之后几乎没有梯度，然后自己写出稳定的 softmax。
+每个例子都由测试实际运行。
 These are sections 4.1 to 4.4 of chapter 4. Read from the top to learn why
 there is an exp, why the maximum is subtracted first, why a saturated softmax
-cannot learn, and then write a stable one yourself. Every example is run.
+passes hardly any gradient, and then write a stable one yourself. Every example
+is run.
 
     x                     n 个分数（logits），-inf 表示不参与
                           n scores (logits); -inf means left out
@@ -775,10 +777,10 @@ scores      softmax_naive                     softmax_stable"""
     lines += ["""
 4.3  饱和（本章称“极端化”）
 4.3  Saturation ("extremization" in the chapter) -------------------------
-差距很大时接近 one-hot（只有一项是 1），导数 p (1 - p) 也接近 0，学不动了；
+差距很大时接近 one-hot（只有一项是 1），导数 p (1 - p) 也接近 0，几乎没有梯度；
 写成 0 和 1 的，恰好是 0 和 1
 With large gaps it is close to one-hot (a single 1), the derivatives p (1 - p)
-are close to 0, and nothing is learned; a bare 0 or 1 is exact
+are close to 0, and hardly any gradient passes; a bare 0 or 1 is exact
 
 scores                 softmax                       largest p (1 - p)"""
               + " (T = 1)" * (T != 1.0)]
