@@ -883,8 +883,7 @@ python3 attention_ref.py causal_mask      copy functions; --short: brief"""
             sys.argv[1:] if argv is None else argv, usage, d=64.0)
         if text:
             return show(text)
-        own_d = int(options["d"])
-        if x or own_d != options["d"] or not 1 <= own_d <= 10000:
+        if x or not 1 <= options["d"] <= 10000 or options["d"] % 1 != 0:
             raise ValueError("needs d=1 to d=10000, or names; -h for help")
     except ValueError as error:
         return show(f"attention_ref.py: {error}", 2)
@@ -920,7 +919,7 @@ softmax turns them into weights, with which the rows of V are averaged
 (spread) is large, a query's largest weight near 1 on average, its largest
 p (1 - p) near 0: nothing is learned. Dividing by sqrt(d) keeps all three level
     d  spread   weight   p (1 - p)   / sqrt(d): spread   weight   p (1 - p)"""]
-    for d in sorted({4, 16, 64, 256, 1024, own_d}):
+    for d in sorted({4, 16, 64, 256, 1024, int(options["d"])}):
         g = random.Random(d).gauss
         Q, K = ([[g(0.0, 1.0) for _ in range(d)] for _ in range(n)]
                 for n in (100, 8))
@@ -928,11 +927,10 @@ p (1 - p) near 0: nothing is learned. Dividing by sqrt(d) keeps all three level
         for scale in (1.0, 1.0 / math.sqrt(d)):
             S = attention_scores(Q, K, scale)
             spread = math.sqrt(sum(s * s for row in S for s in row) / 800)
-            tops = [max(softmax_stable(row)) for row in S]
-            slopes = [max(p * (1.0 - p) for p in softmax_stable(row))
-                      for row in S]
-            cells.append(f"{spread:8.2f} {sum(tops) / 100:8.2f} "
-                         f"{sum(slopes) / 100:11.4f}")
+            weights = [softmax_stable(row) for row in S]
+            top = sum(map(max, weights)) / 100
+            slope = sum(max(p * (1.0 - p) for p in w) for w in weights) / 100
+            cells.append(f"{spread:8.2f} {top:8.2f} {slope:11.4f}")
         lines.append(f"{d:5}{cells[0]}             {cells[1]}")
 
     X = [[1.0, 0.0, 2.0, 0.0], [0.0, 1.0, 1.0, 0.0],

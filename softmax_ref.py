@@ -722,6 +722,7 @@ python3 softmax_ref.py softmax_stable     copy functions; --short: brief"""
             return show(text)
         own, x, T = bool(x), x or [1.0, 2.0, 3.0], options["T"]
         p, steps = softmax_stable(x), softmax_steps(x, T)
+        not_T = "" if T == 1.0 else " (T = 1)"  # what T does not touch
     except ValueError as error:
         return show(f"softmax_ref.py: {error}", 2)
 
@@ -733,7 +734,7 @@ python3 softmax_ref.py softmax_stable     copy functions; --short: brief"""
 Any scores become probabilities: none below 0, summing to 1, higher for higher
 scores; hardmax keeps only the highest
 
-       score   hardmax   softmax""" + " (T = 1)" * (T != 1.0)]
+       score   hardmax   softmax""" + not_T]
     lines += [f"{x_i + 0.0:12g} {h_i:9g}   {bar}"
               for x_i, h_i, bar in zip(x, hardmax(x), bars)]
     first, second = (sorted(x, reverse=True) * 2)[:2]
@@ -762,8 +763,7 @@ Subtract the maximum, m = {max(x):g},{divide}exponentiate, divide by the sum
 Add 1000 to every score, or subtract it, and the probabilities should not
 change; the plain formula breaks, subtracting the maximum first does not
 
-scores      softmax_naive                     softmax_stable"""
-              + " (T = 1)" * (T != 1.0)]
+scores      softmax_naive                     softmax_stable""" + not_T]
     for name, scores in zip(("x", "x + 1000", "x - 1000"), shifts):
         stable = numbers_row(softmax_stable(scores))
         lines.append(f"{name:10} {naive(scores):33} {stable}")
@@ -783,7 +783,7 @@ With large gaps it is close to one-hot (a single 1), the derivatives p (1 - p)
 are close to 0, and hardly any gradient passes; a bare 0 or 1 is exact
 
 scores                 softmax                       largest p (1 - p)"""
-              + " (T = 1)" * (T != 1.0)]
+              + not_T]
     for name, case in cases.items():
         p = softmax_stable(case)
         slope = numbers_row([max(p_i * (1.0 - p_i) for p_i in p)], 6)

@@ -40,13 +40,13 @@ import softmax_ref
 import variants_ref
 from attention_ref import (
     attention_backward, attention_online, attention_scores,
-    attention_with_softmax, causal_mask, dot, heatmap, hide, matmul,
-    merge_heads, multi_head_attention, padding_mask, shape, softmax_masked,
+    attention_with_softmax, causal_mask, dot, heatmap, matmul, merge_heads,
+    multi_head_attention, padding_mask, shape, softmax_masked,
     softmax_online, split_heads, transpose
 )
 from softmax_ref import (
     bar_chart, copy_functions, entropy, for_console, hardmax, legend,
-    logsumexp, numbers_row, read_command, show, softmax_backward,
+    logsumexp, numbers_row, show, softmax_backward,
     softmax_jacobian, softmax_naive, softmax_stable, softmax_steps,
     softmax_with_temperature, stacked_bar
 )
@@ -1854,6 +1854,8 @@ def test_own_numbers() -> None:
     "variants_ref.py 1 2 k=1.5",
     "variants_ref.py top_p=2", "attention_ref.py 2", "attention_ref.py d=0",
     "attention_ref.py d=1.5", "attention_ref.py --short",
+    "attention_ref.py d=inf", "attention_ref.py d=nan",
+    "variants_ref.py k=inf", "variants_ref.py k=nan", "softmax_ref.py T=nan",
 ])
 def test_a_wrong_argument_gets_one_line(command: str) -> None:
     script, *words = command.split()

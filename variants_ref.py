@@ -552,9 +552,9 @@ python3 variants_ref.py cross_entropy           copy; --short: brief notes"""
         x, T = sorted(x or [0.0, 0.5, 1.0, 1.2], reverse=True), options["T"]
         softmax_with_temperature(x, T)  # checks both
         x, x_T = [x_i / T for x_i in x], "x" if T == 1.0 else "x / T"
-        k, top_p = min(int(options["k"]), len(x)), options["top_p"]
         if options["k"] % 1 != 0:
             raise ValueError(f"k needs a whole number, got {options['k']:g}")
+        k, top_p = min(int(options["k"]), len(x)), options["top_p"]
         p, log_p, top = softmax_stable(x), log_softmax(x), hardmax(x)
         k_of, p_of = softmax_top_k(x, k), softmax_top_p(x, top_p)
     except ValueError as error:
