@@ -9,16 +9,17 @@ and the value v is what is taken from it. The dot product of q and k is their
 similarity, softmax turns similarities into weights, and the output is the
 values averaged with these weights.
 
-自注意力里，三者来自同一个 X。X 的一行是一个 token 的向量（嵌入，训练得来；
-注意力不看次序，位置也要编进去）。乘一个训练得来的矩阵，叫做投影：Q = X W_q，
-K = X W_k，V = X W_v。 In self-attention all three come from one X. A row of X
-is the vector of a token (its embedding, which is learned; attention is blind
-to order, so the position is encoded too). Multiplying by a learned matrix is
-called a projection: Q = X W_q, K = X W_k, V = X W_v.
+自注意力里，三者都出自同一个 X：它的一行是一个 token 的向量，叫嵌入，训练得来；
+注意力不看次序，所以位置也要编进去。X 乘训练得来的矩阵，叫做投影：X W_q 是 Q，
+X W_k 是 K，X W_v 是 V。
+In self-attention all three come from one X: each row is the vector of a token,
+its embedding, which is learned; attention is blind to order, so the position
+is encoded as well. X times a learned matrix is a projection: X W_q is Q, X W_k
+is K, X W_v is V.
 
 这是第 4 章 4.5 节。矩阵是由行组成的嵌套列表，一行一个 token。
-This is section 4.5 of chapter 4. A matrix is a nested list of rows, one row
-per token.
+This is section 4.5 of chapter 4. A matrix is a nested list of rows,
+one row per token.
 
     Q               n_q × d         查询 | queries
     K               n_k × d         键 | keys
@@ -78,13 +79,13 @@ def attention_scores(
 
         S = Q Kᵀ / √d,    S_ij = (Q_i · K_j) scale,    scale = 1/√d
 
-    为什么除以 √d？若 q、k 的分量相互独立，均值为 0，方差为 1，则 q_i k_i 的方
-    差是 E[q_i²] E[k_i²] = 1，d 项之和的标准差是 √d：d 一大，分数就散开，
-    softmax 饱和，几乎没有梯度。除以 √d，标准差回到 1：
-    Why √d? For independent components of mean 0 and variance 1, q_i k_i has
-    variance E[q_i²] E[k_i²] = 1, and a sum of d has standard deviation √d: a
-    large d spreads the scores, softmax saturates and passes hardly any
-    gradient. Dividing by √d brings the standard deviation back to 1:
+    为什么除以 √d？若 q 和 k 的分量相互独立，均值为 0，方差为 1，则 q_i k_i 的
+    方差是 E[q_i²] E[k_i²] = 1，d 项之和的标准差是 √d：d 一大，softmax 就饱和，
+    几乎没有梯度。除以 √d，标准差回到 1：
+    Why √d? If the components of q and k are independent, with mean 0 and
+    variance 1, q_i k_i has variance E[q_i²] E[k_i²] = 1, a sum of d standard
+    deviation √d: with a large d softmax saturates, with hardly any gradient.
+    Divided by √d, it is 1:
 
     >>> import random
     >>> g = random.Random(0).gauss
@@ -101,8 +102,7 @@ def attention_scores(
     """
     if not K or not K[0]:
         raise ValueError("attention_scores needs K with rows and d >= 1")
-    if scale is None:
-        scale = 1.0 / math.sqrt(len(K[0]))
+    scale = 1.0 / math.sqrt(len(K[0])) if scale is None else scale
     return [[dot(q, k) * scale for k in K] for q in Q]
 
 
@@ -141,8 +141,8 @@ def weighted_sum(
     weights: list[float], rows: list[list[float]]
 ) -> list[float]:
     """加权和：每一行乘自己的权重，再相加；权重为 0 的行不看。
-    Weighted sum: each row times its weight, added up; rows of weight 0 are not
-    looked at.
+    Weighted sum: each row times its weight, added up; rows of weight 0
+    are not looked at.
 
         weighted_sum(w, V) = Σ_j w_j V_j
 
@@ -197,9 +197,8 @@ def attention_with_softmax(
     >>> [[round(w, 4) for w in row] for row in weights]
     [[0.787, 0.1065, 0.1065], [0.09, 0.2447, 0.6652]]
 
-    所以第一个输出最接近 cat 的 10，第二个最接近 mat 的 30：
-    So the first output is closest to the 10 of cat, the second to the 30 of
-    mat:
+    所以第一个输出接近 cat 的 10，第二个接近 mat 的 30：
+    So the first output is near the 10 of cat, the second near the 30 of mat:
 
     >>> [[round(v, 4) for v in row] for row in output]
     [[13.1952], [25.7521]]
@@ -216,7 +215,8 @@ def attention_with_softmax(
         mask = [[True] * len(K)] * len(Q)
 
     scores = attention_scores(Q, K)
-    weights = [softmax_masked(x, k) for x, k in zip(scores, mask, strict=True)]
+    weights = [softmax_masked(x, keep)
+               for x, keep in zip(scores, mask, strict=True)]
     output = [weighted_sum(p, V) for p in weights]
     return output, weights
 
@@ -225,8 +225,8 @@ def attention_with_softmax(
 
 def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
     """因果掩码：只能关注自己和之前的位置，True 表示可以。
-    Causal mask: attend only to oneself and to earlier positions; True means
-    attend.
+    Causal mask: attend only to oneself and to earlier positions;
+    True means attend.
 
         keep_ij = j <= i + n_keys - n_queries
 
@@ -236,13 +236,11 @@ def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
     to predict the next token; if it could see what follows, it would copy that
     and learn nothing:
 
-    >>> X = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
-    >>> _, weights = attention_with_softmax(X, X, X, causal_mask(3, 3))
-    >>> for row in weights:
-    ...     print([round(w, 4) for w in row])
-    [1.0, 0.0, 0.0]
-    [0.3302, 0.6698, 0.0]
-    [0.2483, 0.2483, 0.5035]
+    >>> for row in causal_mask(3, 3):
+    ...     print(*map(int, row))
+    1 0 0
+    1 1 0
+    1 1 1
 
     生成时，以前的键和值都已存好（KV 缓存），查询比键少；所以掩码与右下角对齐，
     最后一个查询看得到所有的键：
@@ -267,21 +265,22 @@ def padding_mask(
     n_queries: int, n_keys: int, length: int
 ) -> list[list[bool]]:
     """填充掩码：只有前 length 个键是真正的 token，后面都是填充。
-    Padding mask: only the first length keys are real tokens, the rest is
-    padding.
+    Padding mask: only the first length keys are real tokens, the
+    rest is padding.
 
         keep_ij = j < length
 
-    一批序列长短不一，短的用填充补齐。屏蔽的是键（列），不是查询（行）；
-    填充里就算有 nan，也不会泄漏：
-    The sequences of a batch differ in length, and padding fills up the short
-    ones. It hides keys (columns), not queries (rows); even a nan in the
-    padding does not leak:
+    一批序列长短不一，短的用填充补齐。屏蔽的是键（列），不是查询（行）：
+    被屏蔽的权重是 0，`weighted_sum` 不看那一行，填充是什么都不会泄漏：
+    The sequences of a batch differ in length, and padding fills up the
+    short ones. It hides keys (columns), not queries (rows): their weights
+    are 0, `weighted_sum` does not look at those rows, and whatever the
+    padding is cannot leak:
 
-    >>> Q, K = [[1.0], [2.0]], [[0.0], [0.0], [math.nan]]
-    >>> V = [[5.0], [7.0], [math.nan]]
-    >>> attention_with_softmax(Q, K, V, padding_mask(2, 3, length=2))[0]
-    [[6.0], [6.0]]
+    >>> for row in padding_mask(2, 3, length=2):
+    ...     print(*map(int, row))
+    1 1 0
+    1 1 0
 
     - 等价 Same as: ~key_padding_mask of torch.nn.MultiheadAttention
     - 需要 Needs: 无 nothing
@@ -337,9 +336,9 @@ def matmul(A: list[list[float]], B: list[list[float]]) -> list[list[float]]:
     >>> matmul([[1.0, 2.0, 3.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     [[4.0, 5.0]]
 
-    所以注意力的输出就是矩阵乘积 `weights V`，权重 0 也照样什么都不看。
-    So the output of attention is the product `weights V`, and a weight of 0
-    looks at nothing here either.
+    所以注意力的输出就是 `weights V`；权重为 0 的行，这里也不看。
+    So the output of attention is just `weights V`; rows of weight 0 are not
+    looked at here either.
 
     - 等价 Same as: numpy.matmul(A, B)
     - 需要 Needs: math, dot, weighted_sum
@@ -418,13 +417,11 @@ def multi_head_attention(
         K = X W_k    n × (h_kv d)       head_i = attention(Q_i, K_j, V_j)
         V = X W_v    n × (h_kv d_v)     j = i // (h / h_kv)
 
-    √d 里的 d 是一个头的维度；W_o 把各头混合起来。这里投影都是单位矩阵 I，
-    两个头就分别看 X 的左半和右半，看到的不同。第三个 token 的权重，一个头一
-    行：
+    √d 里的 d 是一个头的维度；W_o 把各头混合起来。这里投影都用单位矩阵 I，
+    两个头就分别看 X 的左半和右半，看到的不同。每个头里第三个 token 的权重：
     The d in √d is that of one head; W_o mixes the heads. Here every projection
     is the identity I, so the two heads look at the left and the right half of
-    X, and see different things. The weights of the third token, a row for each
-    head:
+    X, and see different things. The weights of the third token in each head:
 
     >>> X = [[1.0, 0.0, 0.0, 2.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 1.0]]
     >>> I = [[float(i == j) for j in range(4)] for i in range(4)]
@@ -472,17 +469,15 @@ def softmax_online(x: list[float]) -> list[float]:
 
         m' = max(m, x_i),    s' = s exp(m - m') + exp(x_i - m')
 
-    还不知道最大值，怎么减？先减当前的 m；m 变大时，已到各项之和 s 乘
-    exp(m - m') 补上：
-    How to subtract a maximum not known yet? Subtract the running one, m; when
-    m grows, multiplying s, the sum so far, by exp(m - m') makes up for it:
+    最大值未知，怎么减？先减当前的 m；m 变大时，已有的和 s 乘 exp(m - m')：
+    How to subtract an unknown maximum? Subtract the running one, m; when m
+    grows, multiply the sum so far, s, by exp(m - m'):
 
-    >>> m, s = -math.inf, 0.0
-    >>> for x_i in [1.0, 3.0, 2.0]:
+    >>> m, s = 1.0, 1.0  # after the first score, 1.0
+    >>> for x_i in [3.0, 2.0]:
     ...     m, m_old = max(m, x_i), m
     ...     s = s * math.exp(m_old - m) + math.exp(x_i - m)
     ...     print(f"m = {m}  s = {s:.4f}")
-    m = 1.0  s = 1.0000
     m = 3.0  s = 1.1353
     m = 3.0  s = 1.5032
     >>> [round(p_i, 4) for p_i in softmax_online([1.0, 3.0, 2.0])]
@@ -515,11 +510,11 @@ def attention_online(
         m' = max(m, S_j),    s' = s exp(m - m') + exp(S_j - m')
         o' = (s exp(m - m') / s') o + (exp(S_j - m') / s') V_j
 
-    n_q × n_k 的分数太多，存不下，所以每个分数用完就丢。与在线 softmax 一样，
-    只是已有的输出 o 也要跟着缩放；FlashAttention 也是这样，不过一次取一块键：
-    The n_q × n_k scores are too many to store, so each is used and dropped. As
-    in online softmax, only that the output so far, o, is rescaled too; so does
-    FlashAttention, with a block of keys at a time:
+    n_q × n_k 的分数太多，存不下，所以用完就丢。与在线 softmax 一样，只是已有的
+    输出 o 也要跟着缩放。FlashAttention 也是这样，不过一次取一块键：
+    The n_q × n_k scores are too many to store, so each is used and dropped. It
+    is online softmax, except that the output so far, o, is rescaled too.
+    FlashAttention does the same, a block of keys at a time:
 
     >>> K = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]
     >>> Q = [[4.0, 0.0, 0.0, 0.0], [0.0, 0.0, 4.0, 2.0]]
@@ -529,7 +524,7 @@ def attention_online(
 
     - 来源 Source: Dao et al. 2022, §3.1, Algorithm 1
     - 等价 Same as: torch.nn.functional.scaled_dot_product_attention(Q, K, V)
-    - 需要 Needs: math, softmax_stable, dot, softmax_masked, weighted_sum
+    - 需要 Needs: math, softmax_stable, dot, softmax_masked
     """
     if not K or not K[0]:
         raise ValueError("attention_online needs K with rows and d >= 1")
@@ -569,10 +564,10 @@ def attention_backward(
         grad_V = weightsᵀ grad_output
         grad_Q = grad_S K,    grad_K = grad_Sᵀ Q
 
-    mask 要与前向的相同。这里是因果掩码，损失是第一个输出：它只看第一个 token，
+    mask 要与前向的相同。这里是因果掩码，损失是第一个输出；它只看第一个 token，
     所以第二个值的梯度是 0：
     mask must be that of the forward pass. Here it is causal, and the loss is
-    the first output, which sees the first token only, so the gradient of the
+    the first output; that sees the first token only, so the gradient of the
     second value is 0:
 
     >>> Q, K = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 2.0], [0.0, 1.0]]

@@ -104,9 +104,9 @@ def softmax_stable(x: list[float]) -> list[float]:
 
         softmax(x)_i = exp(x_i - m) / Σ_j exp(x_j - m),    m = max(x)
 
-    减去 m，就是分子、分母同除以 exp(m)，概率不变。只有 exp 这样的函数做得到：
-    要使所有分数加 c 时概率不变，f(x + c) / f(x) 就不能随 x 变化，递增的 f 只能
-    是 a b^x：
+    减去 m，就是分子、分母同除以 exp(m)，概率不变。只有 exp 这样的函数做得
+    到：要使所有分数加 c 时概率不变，f(x + c) / f(x) 就不能随 x 变化，递增的
+    f 只能是 a b^x：
     Subtracting m divides numerator and denominator by exp(m): no probability
     changes. Only functions like exp allow it: if adding c to every score is to
     change nothing, f(x + c) / f(x) must not depend on x, and an increasing f
@@ -117,10 +117,10 @@ def softmax_stable(x: list[float]) -> list[float]:
 
     最大的一项是 exp(0) = 1，不会上溢；总和至少是 1，不会 0 除以 0。差距一大就
     饱和（本章称“极端化”）：最大的概率接近 1，其余接近 0，甚至下溢成 0：
-    The largest term is exp(0) = 1, so nothing overflows; the total is at least
-    1, so nothing is 0 / 0. Large gaps saturate it ("extremization" in the
-    chapter): one probability is close to 1, the others close to 0 or, by
-    underflow, 0:
+    The largest term is exp(0) = 1, so nothing overflows; the total is at
+    least 1, so nothing is 0 / 0. Large gaps saturate it ("extremization" in
+    the chapter): one probability is close to 1, the others close to 0 or,
+    by underflow, 0:
 
     >>> softmax_stable([1000.0, 1.0, -math.inf])
     [1.0, 0.0, 0.0]
@@ -163,8 +163,8 @@ def softmax_with_temperature(
     T 趋于 0 时，最大值得到全部概率（并列则平分），就像 hardmax。先减 m 再除以
     T，T 再小也不会上溢：
     As T approaches 0, the maximum gets all the probability (shared by ties),
-    as in hardmax. Subtracting m before dividing by T keeps even a tiny T from
-    overflowing:
+    as in hardmax. Subtracting m before dividing by T keeps even a tiny T
+    from overflowing:
 
     >>> softmax_with_temperature([1.0, 3.0, 3.0], 1e-308)
     [0.0, 0.5, 0.5]
@@ -220,17 +220,18 @@ def logsumexp(x: list[float]) -> float:
 
         logsumexp(x) = log(Σ_i exp(x_i)) = m + log1p(Σ_others exp(x_i - m))
 
-    损失和梯度都靠它：log softmax(x)_i = x_i - logsumexp(x)，而它对 x_j 的导数
-    是 exp(x_j) / Σ_i exp(x_i)，恰好是 softmax。用差商（输入动一点，输出变多
-    少）检验：
-    Losses and gradients rest on it: log softmax(x)_i = x_i - logsumexp(x), and
-    its derivative with respect to x_j is exp(x_j) / Σ_i exp(x_i), which is
-    softmax. Checked by a difference quotient (move an input a little, see the
-    output change):
+    损失和梯度都靠它：log softmax(x)_i = x_i - logsumexp(x)，而它对 x_j 的导
+    数是 exp(x_j) / Σ_i exp(x_i)，恰好是 softmax。用差商（输入动一点，
+    输出变多少）检验：
+    Losses and gradients rest on it: log softmax(x)_i = x_i - logsumexp(x),
+    and its derivative with respect to x_j is exp(x_j) / Σ_i exp(x_i), which
+    is softmax. Checked by a difference quotient (move an input a little, see
+    the output change):
 
     >>> h = 1e-5
     >>> rise = logsumexp([1.0, 2.0, 3.0 + h]) - logsumexp([1.0, 2.0, 3.0 - h])
-    >>> round(rise / (2 * h), 4), round(softmax_stable([1.0, 2.0, 3.0])[2], 4)
+    >>> e = [math.exp(x_i) for x_i in [1.0, 2.0, 3.0]]
+    >>> round(rise / (2 * h), 4), round(e[2] / sum(e), 4)
     (0.6652, 0.6652)
 
     others 是去掉一个最大项 exp(0) = 1 之后的各项；log1p(y) 就是 log(1 + y)，
@@ -302,8 +303,8 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
 
 def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     """反向传播：已知损失对 p 的梯度，求损失对 x 的梯度。
-    Backward pass: from the gradient of a loss with respect to p to that with
-    respect to x.
+    Backward pass: from the gradient of a loss with respect to p to that
+    with respect to x.
 
         grad_x_i = p_i (grad_p_i - Σ_j p_j grad_p_j)
 

@@ -33,16 +33,17 @@ def log_softmax(x: list[float]) -> list[float]:
 
         log_softmax(x)_i = (x_i - m) - log1p(Σ_others exp(x_j - m))
 
-    为什么不先算 softmax 再取对数？概率会下溢成 0，就成了 log(0)，而不是
-    -1000： Why not softmax first and then the log? A probability may underflow
-    to 0, and that gives log(0) instead of -1000:
+    为什么不先算 softmax 再取对数？概率下溢成 0，结果就是 log(0)，
+    而不是 -1000：
+    Why not softmax first and then the log? A probability may underflow to 0,
+    which gives log(0) instead of -1000:
 
     >>> log_softmax([0.0, 1000.0])
     [-1000.0, 0.0]
 
     先减 m，再减对数；要是先把两者加起来，m 很大时，对数就被舍入掉了：
-    Subtract m, then the log; were the two added first, a large m would round
-    the log away:
+    Subtract m, then the log; were the two added first, a large m would
+    round the log away:
 
     >>> round(log_softmax([1e16, 1e16])[0], 4), 1e16 - (1e16 + math.log(2.0))
     (-0.6931, 0.0)
@@ -71,37 +72,37 @@ def log_softmax(x: list[float]) -> list[float]:
 def cross_entropy(
     x: list[float], target: int, label_smoothing: float = 0.0
 ) -> float:
-    """交叉熵损失：对目标类（正确答案）的概率取对数，再取负，单位 nat；x 是分
-    数。
+    """交叉熵损失：目标类（正确答案）的概率取对数再取负，单位 nat；x 是分数。
     Cross-entropy loss: minus the log of the probability of the target class
     (the right answer), in nats; x are scores.
 
         loss = -Σ_i y_i log_softmax(x)_i,    y_i = (1 - ε) [i = target] + ε / n
 
-    为什么是 -log p？各题都答对的概率（似然）是乘积，取对数变成和，取负就越小越
-    好：p = 1 时为 0，p 趋于 0 时没有上限。叫“交叉”，因为一边是目标 y，一边是预
-    测 p；y = p 时就是熵：
-    Why -log p? The probability of getting all answers right (the likelihood)
-    is a product; the log makes it a sum, and the minus makes small good: 0 at
-    p = 1, without bound as p approaches 0. It is "cross" because it takes two
-    distributions, the target y and the predicted p; for y = p it is the
-    entropy:
+    为什么是 -log p？模型给全部正确答案的概率（似然）是各题概率的乘积，取对数变
+    成和，取负就越小越好：p = 1 时为 0，p 趋于 0 时没有上限。叫“交叉”，因为一边
+    是目标 y，一边是预测 p；y = p 时就是熵：
+    Why -log p? The probability that a model gives to all the right answers
+    (the likelihood) is a product; the log makes it a sum, and the minus makes
+    small good: 0 at p = 1, without bound as p approaches 0. It is "cross"
+    because it takes two distributions, the target y and the prediction p; for
+    y = p it is the entropy:
 
     >>> [round(cross_entropy([2.0, 0.0, -8.0], i), 4) for i in range(3)]
     [0.127, 2.127, 10.127]
 
-    最常见的错误是先做一遍 softmax，把 [100, 0, 0] 变成 [1, 0, 0]，损失就降不到
-    0： The most common mistake is to apply softmax first: [100, 0, 0] becomes
-    [1, 0, 0], and the loss cannot get down to 0:
+    常见的错误是先做一遍 softmax，[100, 0, 0] 变成 [1, 0, 0]，
+    损失就降不到 0 了：
+    A common mistake is to apply softmax first: [100, 0, 0] becomes [1, 0, 0],
+    and the loss cannot get down to 0:
 
     >>> f"{cross_entropy([100.0, 0.0, 0.0], 0):.4f}"
     '0.0000'
     >>> f"{cross_entropy([1.0, 0.0, 0.0], 0):.4f}"
     '0.5514'
 
-    标签平滑把 ε 平分给所有的类，差距太大反而要多付损失，模型就不会过分自信：
-    Label smoothing shares ε among all classes; too large a gap then costs, and
-    the model does not grow overconfident:
+    标签平滑把 ε 平分给所有的类，差距太大，损失反而变大，模型就不会过分自信：
+    Label smoothing shares ε among all classes; too large a gap then costs
+    more, and the model does not grow overconfident:
 
     >>> [round(cross_entropy([g, 0.0], 0, 0.1), 4) for g in [1.0, 3.0, 9.0]]
     [0.3633, 0.1986, 0.4501]
@@ -124,32 +125,33 @@ def cross_entropy_backward(
     x: list[float], target: int, label_smoothing: float = 0.0
 ) -> list[float]:
     """交叉熵对分数的梯度：预测减目标。
-    The gradient of cross-entropy with respect to the scores: predicted minus
-    target.
+    The gradient of cross-entropy with respect to the scores:
+    predicted minus target.
 
         grad_x = p - y,    y_i = (1 - ε) [i = target] + ε / n
 
-    推导：log p_i = x_i - logsumexp(x)，对 x_j 求导得 [i = j] - p_j；乘 -y_i，
-    对 i 求和，而各 y_i 之和为 1，就得到 p_j - y_j：
-    Derived: log p_i = x_i - logsumexp(x), whose derivative with respect to x_j
-    is [i = j] - p_j; times -y_i, added up over i, and as the y_i sum to 1, it
-    is p_j - y_j:
+    推导：log p_i = x_i - logsumexp(x) 对 x_j 求导，得 [i = j] - p_j；乘 -y_i，
+    对 i 求和，因为各 y_i 之和为 1，就得到 p_j - y_j：
+    Derived: log p_i = x_i - logsumexp(x) has the derivative [i = j] - p_j
+    with respect to x_j; times -y_i, summed over i, it is p_j - y_j, as
+    the y_i sum to 1:
 
     >>> [round(g, 4) for g in cross_entropy_backward([2.0, 0.0, -1.0], 0)]
     [-0.1562, 0.1142, 0.042]
 
-    训练让分数逆着梯度走：目标的升高，其余的按各自的概率降低（ε = 0 时）。
+    逆着梯度走，目标的分数升高，其余的按各自的概率降低（ε = 0 时）。
     即使 softmax 已经饱和、而且答错了，梯度也不会消失：
-    Training moves against the gradient: the target's score goes up, the others
-    go down in proportion to their probabilities (for ε = 0). Even where
-    softmax is saturated and wrong, the gradient does not vanish:
+    Against the gradient, the target's score rises and the others fall, in
+    proportion to their probabilities (for ε = 0). Even where softmax is
+    saturated and wrong, the gradient does not vanish:
 
     >>> [round(g, 4) for g in cross_entropy_backward([64.0, 0.0], 1)]
     [1.0, -1.0]
 
-    各项之和为 0，所以目标项由其余各项取负得到：p 舍入成 1，它也还在：
-    The entries sum to 0, so the one of the target is taken as minus the
-    others: it is still there where p rounds to 1:
+    各项之和为 0，所以目标那一项由其余各项取负得到；即使 p 舍入成
+    1，它也不是 0：
+    The entries sum to 0, so the target's is taken as minus the sum of the
+    others; even where p rounds to 1, it is not 0:
 
     >>> f"{cross_entropy_backward([50.0, 0.0], 0)[0]:.4e}"
     '-1.9287e-22'
@@ -179,10 +181,10 @@ def sparsemax(x: list[float]) -> list[float]:
 
         p_i = max(s_i - τ, 0),    τ = (Σ_support s_j - 1) / k,    s_i = x_i - m
 
-    softmax 给每一项都留一点；要让不相干的恰好为 0，略去不算，看得清楚，
-    就用它：
-    Softmax leaves a little to every entry; where the irrelevant should be
-    exactly 0, to be skipped and plain to see, use this:
+    softmax 给每一项都留一点（除非下溢）；要让不相干的恰好为 0，可以略去，
+    也看得清楚，就用它：
+    Softmax leaves a little to every entry (short of underflow); where the
+    irrelevant should be exactly 0, to be skipped and plain to see, use this:
 
     >>> sparsemax([0.0, 0.5, 1.0])
     [0.0, 0.25, 0.75]
@@ -216,16 +218,15 @@ def sparsemax(x: list[float]) -> list[float]:
 
 
 def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
-    """sparsemax 的反向传播：在 p 大于 0 的位置，用 grad_p 减去它在这些位置上的
-    均值；其余为 0。
+    """sparsemax 的反向传播：p 大于 0 处，grad_p 减去它在这些位置的均
+    值；其余为 0。
     Backward pass of sparsemax: where p is above 0, grad_p minus its mean over
     those entries; 0 elsewhere.
 
         grad_x_i = (grad_p_i - mean_support(grad_p)) [p_i > 0]
 
-    支撑集之外，分数稍微变动，不影响结果，所以是 0：
-    Outside the support, a score can move a little and nothing changes, hence
-    0:
+    支撑集之外，分数稍微变动，结果不变，所以为 0：
+    Outside the support, moving a score a little changes nothing, hence the 0:
 
     >>> sparsemax_backward([0.0, 0.25, 0.75], [5.0, 1.0, 2.0])
     [0.0, -0.5, 0.5]
@@ -261,10 +262,10 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     [0.0, 0.25, 0.75]
 
     c 使总和为 1，用牛顿法求：从 c = m 起，总和不小于 1，又是 c 的凸函数，
-    所以 c 只升不降，不会越过。
-    c makes the total 1 and is found by Newton's method: from c = m, where the
-    total is at least 1; as the total is convex in c, c only rises and does not
-    overshoot.
+    所以 c 只升不降，也不会越过。
+    c makes the total 1 and is found by Newton's method, from c = m,
+    where the total is at least 1; as it is convex in c, c only rises and
+    does not overshoot.
 
     - 来源 Source: Peters, Niculae & Martins 2019
     - 等价 Same as: entmax.entmax_bisect(x, alpha, dim=-1)
@@ -297,22 +298,22 @@ def gumbel_softmax(
 
         g_i = -log(-log(u_i)),    gumbel_softmax = softmax((x + g) / T)
 
-    直接抽一个下标，就像 hardmax 一样没有梯度，模型不能靠反向传播学会怎么抽。
-    把随机性放进噪声里，再用 softmax 代替取最大，梯度就能通过；T 越低，越接近
-    one-hot： Drawing an index passes no gradient, like hardmax, and
-    backpropagation cannot teach the model how to draw. With the chance in the
-    noise and softmax for the maximum, gradients pass; the lower T, the closer
-    to one-hot:
+    直接抽下标，像 hardmax 一样没有梯度，模型无法靠反向传播学会怎么抽。把随机性
+    放进噪声，用 softmax 代替取最大，梯度就能通过；T 越低，结果越接近 one-hot：
+    An index that is drawn passes no gradient, like hardmax, and
+    backpropagation cannot teach a model how to draw. With the chance moved
+    into noise and softmax in place of the maximum, gradients pass; the lower
+    T, the closer to one-hot:
 
     >>> p = gumbel_softmax([2.0, 1.0], u=[0.5, 0.9], temperature=0.1)
     >>> [round(p_i, 4) for p_i in p]
     [0.0001, 0.9999]
 
-    为什么是这种噪声（Gumbel 分布）？因为加上它以后，每一项成为最大项的概率，
-    恰好就是它的 softmax 概率（Gumbel-max 技巧）；抽一万次看看：
-    Why this noise (the Gumbel distribution)? With it, each entry comes out
-    largest with exactly its softmax probability (the Gumbel-max trick); here
-    in ten thousand draws:
+    为什么是这种噪声（Gumbel 分布）？因为加上它，每一项成为最大项的概率恰好是它
+    的 softmax 概率（Gumbel-max 技巧）；抽一万次看看：
+    Why this noise (the Gumbel distribution)? Because with it each entry comes
+    out largest with exactly its softmax probability (the Gumbel-max trick);
+    here in ten thousand draws:
 
     >>> import random
     >>> r = random.Random(1).random
@@ -338,8 +339,8 @@ def softmax_top_k(x: list[float], k: int) -> list[float]:
 
         p_i = exp(x_i) / Σ_top-k exp(x_j) [i ∈ top-k]
 
-    词表里有几万个几乎不可能的 token，加起来却常被抽中，文本就跑题；top-k 去掉
-    它们：
+    词表里有几万个几乎不可能的 token，加起来却常被抽中，文本就跑题；
+    top-k 去掉它们：
     A vocabulary has tens of thousands of very unlikely tokens, which together
     are drawn often and derail the text; top-k removes them:
 
@@ -367,15 +368,14 @@ def softmax_top_k(x: list[float], k: int) -> list[float]:
 
 
 def softmax_top_p(x: list[float], top_p: float) -> list[float]:
-    """top-p（核采样）：从高到低保留，直到累积概率达到 top_p，再重新归一化（除
-    以总和）。
+    """top-p（核采样）：从高到低保留，累积概率达到 top_p 为止，再除以总和。
     Top-p (nucleus): keep from the top until the cumulative probability reaches
-    top_p, then renormalise (divide by the total).
+    top_p, then divide by the total.
 
-        kept = argmin |kept|,    Σ_kept p_i >= top_p
+        k = min {k : p_(1) + ... + p_(k) >= top_p},    p_(1) >= p_(2) >= ...
 
-    不管分布尖锐还是平坦，top-k 都留 k 个；top-p 在模型有把握时留得少，没把握时
-    留得多：
+    不管分布尖锐还是平坦，top-k 都留 k 个；top-p 在模型有把握时留得少，
+    没把握时留得多：
     Top-k keeps k whether the distribution is sharp or flat; top-p keeps few
     where the model is sure and many where it is not:
 
@@ -387,8 +387,7 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
     跨过界线的那一个也要留，否则 top_p 小的时候一个都不剩；刚好达到，或者只差舍
     入误差（1e-9 以内），就算达到：
     The one that crosses the line is kept too, or a small top_p would keep
-    none; to reach top_p exactly, or to miss it by rounding (up to 1e-9), is
-    enough:
+    none; reaching top_p exactly, or but for rounding (1e-9), is enough:
 
     >>> x = [math.log(0.7), math.log(0.2), math.log(0.1)]
     >>> [round(p_i, 4) for p_i in softmax_top_p(x, top_p=0.9)]
@@ -418,8 +417,7 @@ def sample(p: list[float], u: float) -> int:
 
         sample(p, u) = min {i : u < p_0 + ... + p_i}
 
-    把 0 到 1 按概率切成几段，u 落在哪一段，就抽中哪一个；概率为 0 的不会被抽
-    中：
+    把 0 到 1 按概率切成几段，看 u 落在哪一段；概率为 0 的不会被抽中：
     Cut the line from 0 to 1 into pieces as long as the probabilities, and see
     into which u falls; an index of probability 0 is never drawn:
 
