@@ -104,9 +104,9 @@ def softmax_stable(x: list[float]) -> list[float]:
 
         softmax(x)_i = exp(x_i - m) / Σ_j exp(x_j - m),    m = max(x)
 
-    减去 m，就是分子、分母同除以 exp(m)，概率不变。只有 exp 这样的函数做得
-    到：要使所有分数加 c 时概率不变，f(x + c) / f(x) 就不能随 x 变化，递增的
-    f 只能是 a b^x：
+    减去 m，就是分子、分母同除以 exp(m)，概率不变。只有 exp 一类的函数才行：
+    要使所有分数加 c 时概率不变，f(x + c) / f(x) 就不能随 x 变化，递增的 f
+    只能是 a b^x：
     Subtracting m divides numerator and denominator by exp(m): no probability
     changes. Only functions like exp allow it: if adding c to every score is to
     change nothing, f(x + c) / f(x) must not depend on x, and an increasing f
@@ -115,12 +115,12 @@ def softmax_stable(x: list[float]) -> list[float]:
     >>> softmax_stable([1000.0, 1001.0]) == softmax_stable([0.0, 1.0])
     True
 
-    最大的一项是 exp(0) = 1，不会上溢；总和至少是 1，不会 0 除以 0。差距一大就
-    饱和（本章称“极端化”）：最大的概率接近 1，其余接近 0，甚至下溢成 0：
-    The largest term is exp(0) = 1, so nothing overflows; the total is at
-    least 1, so nothing is 0 / 0. Large gaps saturate it ("extremization" in
-    the chapter): one probability is close to 1, the others close to 0 or,
-    by underflow, 0:
+    最大的一项是 exp(0) = 1，不会上溢；总和至少是 1，不会 0 除以 0。最高分领先
+    很多时会饱和（本章称“极端化”）：它的概率接近 1，其余接近 0，甚至下溢成 0：
+    The largest term is exp(0) = 1, so nothing overflows; the total is at least
+    1, so nothing is 0 / 0. A highest score far ahead saturates it
+    ("extremization" in the chapter): its probability is close to 1, the others
+    close to 0 or, by underflow, 0:
 
     >>> softmax_stable([1000.0, 1.0, -math.inf])
     [1.0, 0.0, 0.0]
@@ -160,11 +160,11 @@ def softmax_with_temperature(
     [0.09, 0.2447, 0.6652]
     [0.3006, 0.3322, 0.3672]
 
-    T 趋于 0 时，最大值得到全部概率（并列则平分），就像 hardmax。先减 m 再除以
-    T，T 再小也不会上溢：
-    As T approaches 0, the maximum gets all the probability (shared by ties),
-    as in hardmax. Subtracting m before dividing by T keeps even a tiny T
-    from overflowing:
+    T 趋于 0 时，唯一的最大值得到全部概率，就像 hardmax；并列的平分。先减 m 再
+    除以 T，T 再小也不会上溢：
+    As T approaches 0, a single maximum gets all the probability, as in
+    hardmax; ties share it. Subtracting m before dividing by T keeps even a
+    tiny T from overflowing:
 
     >>> softmax_with_temperature([1.0, 3.0, 3.0], 1e-308)
     [0.0, 0.5, 0.5]
@@ -263,12 +263,12 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
 
         J_ij = ∂p_i / ∂x_j = p_i (δ_ij - p_j),    δ_ij = [i = j]
 
-    推导：log p_i = x_i - logsumexp(x)，而 logsumexp 对 x_j 的导数是 p_j，
-    所以 ∂log p_i / ∂x_j = δ_ij - p_j；又因为 ∂log p_i = ∂p_i / p_i，两边乘
-    p_i，就得到 J：
-    Derived: log p_i = x_i - logsumexp(x), and the derivative of logsumexp with
-    respect to x_j is p_j, so ∂log p_i / ∂x_j = δ_ij - p_j; as ∂log
-    p_i = ∂p_i / p_i, multiplying both sides by p_i gives J:
+    推导：log p_i = x_i - logsumexp(x)，而 logsumexp 对 x_j 的导数是
+    p_j，所以 ∂log p_i / ∂x_j = δ_ij - p_j；又因为 ∂p_i = p_i ∂log p_i，
+    乘 p_i 就得到 J：
+    Derived: log p_i = x_i - logsumexp(x), and logsumexp has the derivative p_j
+    with respect to x_j, so ∂log p_i / ∂x_j = δ_ij - p_j; and as ∂p_i = p_i
+    ∂log p_i, multiplying by p_i gives J:
 
     >>> for row in softmax_jacobian([1.0, 2.0, 3.0]):
     ...     print([round(J_ij, 4) for J_ij in row])
@@ -277,12 +277,12 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
     [-0.0599, -0.1628, 0.2227]
 
     对角线上是 p_i (1 - p_i)；一个分数上升，别的概率就下降，所以别处为负。
-    差距一大，J 的各项都接近 0：饱和的 softmax 几乎不传梯度，所以注意力要除以
-    √d。最大的一项：
+    最高分领先很多时，J 的各项都接近 0：饱和的 softmax 几乎不传梯度（直接接交叉
+    熵时例外），所以注意力要除以 √d。最大的一项：
     The diagonal is p_i (1 - p_i); as one score rises, the other probabilities
-    fall, hence the negative entries. With large gaps all of J is close to 0: a
-    saturated softmax passes hardly any gradient, and so attention divides by
-    √d. The largest entry:
+    fall, hence the negative entries. With the highest score far ahead all of J
+    is close to 0: a saturated softmax passes hardly any gradient (except right
+    before cross-entropy), and so attention divides by √d. The largest entry:
 
     >>> for x in [1.0, 0.0, -1.0], [8.0, 0.0, -8.0], [64.0, 0.0, -64.0]:
     ...     print(f"{max(map(max, softmax_jacobian(x))):.0e}")
