@@ -22,7 +22,7 @@ test: python
 	test "$$($$run -V 2>&1)" = "$$($(PYTHON) -V 2>&1)" && \
 	$$run $(HAS) $(PACKAGES) 2>/dev/null || { \
 	echo "making .venv, once, with $(PACKAGES)"; \
-	$(PYTHON) -m venv --clear .venv && $$run -m pip install -q $(PACKAGES); \
+	$(PYTHON) -I -m venv --clear .venv && $$run -I -m pip install -q $(PACKAGES); \
 	} || { echo "make test needs $(PACKAGES), see above" >&2; exit 1; }; }; \
 	$$run -I -X utf8 -B -m pytest -q -x --tb=short -c /dev/null --rootdir=. \
 	--noconftest --import-mode=append -p no:cacheprovider test_all.py && \
@@ -30,6 +30,6 @@ test: python
 
 python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit( \
-	"this needs Python 3.10 or later, and $(PYTHON) is " + sys.version[:6])'
+	"this needs Python 3.10 or later, and $(PYTHON) is " + sys.version.split()[0])'
 
 .PHONY: walk test python
