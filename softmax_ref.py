@@ -409,8 +409,8 @@ x              softmax(x)                      largest derivative""")
 4.4  温度 T 低则尖锐，高则平坦；▂▄█ 的长度是分数 1、2、3 的概率
 4.4  A low T sharpens, a high T flattens; ▂▄█ are as long as p of 1, 2, 3""")
     for T in [0.1, 0.5, 1.0, 2.0, 10.0, 100.0]:
-        lengths = [round(36 * p_i) for p_i in softmax_with_temperature(x, T)]
-        print(f"T={T:<4g}", "".join(b * n for b, n in zip("▂▄█", lengths)))
+        a, b = (round(60 * p_i) for p_i in softmax_with_temperature(x, T)[:2])
+        print(f"T={T:<4g}", "▂" * a + "▄" * b + "█" * (60 - a - b))
 
 
 if __name__ == "__main__":
