@@ -1,21 +1,21 @@
 """注意力：查询、键、值 | Attention: queries, keys and values
 
-一个 token（词元，文本的一小段）要从别的 token 那里取信息，该取谁的？它的查询 q
-说要找什么，每个 token 的键 k 说自己有什么，值 v 是取到的内容。q 与 k 的点积是
-相似度，softmax 把相似度变成权重，输出就是各个值的加权平均。
-A token (a piece of text) needs information from other tokens, but from which?
-Its query q says what it looks for, the key k of each token what that one has,
-and the value v is what is taken from it. The dot product of q and k is their
-similarity, softmax turns similarities into weights, and the output is the
-values averaged with these weights.
+一个 token（词元，文本的一小段）要从周围和自己取信息，该取谁的？它的查询 q 说要
+找什么，每个 token 的键 k 说自己有什么，值 v 是取到的内容。q 与 k 的点积是相似
+度，softmax 把相似度变成权重，输出就是各个值的加权平均。
+A token (a piece of text) takes information from the tokens around it and from
+itself, but from which? Its query q says what it looks for, the key k of each
+token what that one has, and the value v is what is taken from it. The dot
+product of q and k is their similarity, softmax turns similarities into
+weights, and the output is the values averaged with these weights.
 
-自注意力里，三者都出自同一个 X：它的一行是一个 token 的向量，叫嵌入，训练得来；
-注意力不看次序，所以位置也要编进去。X 乘训练得来的矩阵，叫做投影：X W_q 是 Q，
-X W_k 是 K，X W_v 是 V。
-In self-attention all three come from one X: each row is the vector of a token,
-its embedding, which is learned; attention is blind to order, so the position
-is encoded as well. X times a learned matrix is a projection: X W_q is Q, X W_k
-is K, X W_v is V.
+自注意力里，三者都出自同一个 X：它的每一行是一个 token 的向量（嵌入），乘上训练
+得来的矩阵（投影）：X W_q 得 Q，X W_k 得 K，X W_v 得 V。注意力本身不看次序，
+所以位置也要编进 X。
+In self-attention all three come from one X: each row is the vector of a token
+(its embedding), times learned matrices (projections): X W_q gives Q, X W_k
+gives K, X W_v gives V. Attention itself does not see the order, so positions
+are encoded in X.
 
 这是第 4 章 4.5 节。矩阵是由行组成的嵌套列表，一行一个 token。
 This is section 4.5 of chapter 4. A matrix is a nested list of rows,
@@ -79,13 +79,14 @@ def attention_scores(
 
         S = Q Kᵀ / √d,    S_ij = (Q_i · K_j) scale,    scale = 1/√d
 
-    为什么除以 √d？若 q 和 k 的分量相互独立，均值为 0，方差为 1，则 q_i k_i 的
-    方差是 E[q_i²] E[k_i²] = 1，d 项之和的标准差是 √d：d 一大，softmax 就饱和，
-    几乎没有梯度。除以 √d，标准差回到 1：
-    Why √d? If the components of q and k are independent, with mean 0 and
-    variance 1, q_i k_i has variance E[q_i²] E[k_i²] = 1, a sum of d standard
-    deviation √d: with a large d softmax saturates, with hardly any gradient.
-    Divided by √d, it is 1:
+    为什么除以 √d？若 q 和 k 的分量相互独立，均值为 0，方差为 1，则每个 q_i k_i
+    的均值为 0，方差为 E[q_i²] E[k_i²] = 1。d 项的方差相加得 d，标准差就是 √d：
+    d 很大时，softmax 饱和，几乎不传梯度。除以 √d，标准差回到 1：
+    Why √d? If the components of q and k are independent with mean 0 and
+    variance 1, each q_i k_i has mean 0 and variance E[q_i²] E[k_i²] = 1. The
+    variances of d terms add up to d, so the standard deviation is √d: for a
+    large d softmax saturates and passes hardly any gradient. Dividing by √d
+    brings the standard deviation back to 1:
 
     >>> import random
     >>> g = random.Random(0).gauss
@@ -113,7 +114,7 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
 
         p_i = exp(x_i) [keep_i] / Σ_kept exp(x_j)
 
-    把不保留的分数换成 -inf，再做 softmax，因为 exp(-inf) = 0。把分数乘 0 不
+    把要屏蔽的分数换成 -inf，再做 softmax，因为 exp(-inf) = 0。把分数乘 0 不
     行：exp(0) = 1，那个位置照样分到概率：
     Replace the scores not kept with -inf, then apply softmax, as
     exp(-inf) = 0. Multiplying them by 0 will not do: exp(0) = 1, and that
@@ -140,18 +141,19 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
 def weighted_sum(
     weights: list[float], rows: list[list[float]]
 ) -> list[float]:
-    """加权和：每一行乘自己的权重，再相加；权重为 0 的行不看。
-    Weighted sum: each row times its weight, added up; rows of weight 0
-    are not looked at.
+    """加权和：每一行乘自己的权重，再相加；权重为 0 的行跳过。
+    Weighted sum: each row times its weight, added up; rows of
+    weight 0 are skipped.
 
         weighted_sum(w, V) = Σ_j w_j V_j
 
     >>> weighted_sum([0.25, 0.75], [[8.0, 0.0], [4.0, 4.0]])
     [5.0, 3.0]
 
-    0 乘 nan 还是 nan，所以权重为 0 的行不能照样乘，要略去；屏蔽全靠这一点：
-    0 times nan is nan, so a row of weight 0 must be left out, not multiplied;
-    that is all masking needs:
+    0 乘 nan 还是 nan，所以权重为 0 的行要跳过，不能照样乘；这样，被屏蔽的行里
+    即使有 nan，也进不了结果：
+    0 times nan is nan, so a row of weight 0 must be skipped, not multiplied;
+    then even a nan in a masked row cannot get into the result:
 
     >>> 0.0 * math.nan
     nan
@@ -182,11 +184,11 @@ def attention_with_softmax(
         weights = softmax(Q Kᵀ / √d)    n_q × n_k
         output = weights V              n_q × d_v
 
-    三个 token 的键，写着各自的特征：动物、动作、地点、过去。第一个查询找动物；
-    第二个主要找地点，也找过去。先猜一猜，各自的哪个权重最大：
-    The keys of three tokens list their features: animal, action, place, past.
-    The first query seeks an animal; the second above all a place, and also the
-    past. Guess first which weight of each is largest:
+    三个 token 的键，四个分量依次是动物、动作、地点、过去时。第一个查询找动物；
+    第二个主要找地点，也找过去时。先猜一猜，各自的哪个权重最大：
+    The keys of three tokens, whose components stand for animal, action, place,
+    past tense. The first query seeks an animal; the second above all a place,
+    and also the past. Guess first which weight of each is largest:
 
     >>> K = [[1.0, 0.0, 0.0, 0.0],  # cat
     ...      [0.0, 1.0, 0.0, 1.0],  # sat
@@ -231,25 +233,17 @@ def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
         keep_ij = j <= i + n_keys - n_queries
 
     训练时整个序列一次算完，每个位置都要预测下一个 token；要是看得到后面，
-    照抄就行，什么也学不到：
+    照抄就行，什么也学不到。生成时，以前的键和值都已存好（KV 缓存），查询比键
+    少；所以掩码与右下角对齐，最后一个查询看得到所有的键：
     In training the whole sequence is computed at once, and each position has
     to predict the next token; if it could see what follows, it would copy that
-    and learn nothing:
+    and learn nothing. In generation the earlier keys and values are stored
+    (the KV cache), and queries are fewer than keys; so the mask is aligned
+    bottom-right, and the last query sees every key:
 
-    >>> for row in causal_mask(3, 3):
+    >>> for row in causal_mask(3, 5):
     ...     print(*map(int, row))
-    1 0 0
-    1 1 0
-    1 1 1
-
-    生成时，以前的键和值都已存好（KV 缓存），查询比键少；所以掩码与右下角对齐，
-    最后一个查询看得到所有的键：
-    In generation the earlier keys and values are stored (the KV cache), and
-    queries are fewer than keys; so the mask is aligned bottom-right, and the
-    last query sees every key:
-
-    >>> for row in causal_mask(2, 5):
-    ...     print(*map(int, row))
+    1 1 1 0 0
     1 1 1 1 0
     1 1 1 1 1
 
@@ -270,12 +264,12 @@ def padding_mask(
 
         keep_ij = j < length
 
-    一批序列长短不一，短的用填充补齐。屏蔽的是键（列），不是查询（行）：
-    被屏蔽的权重是 0，`weighted_sum` 不看那一行，填充是什么都不会泄漏：
+    一批序列长短不一，短的用填充补齐。屏蔽的是键（列），不是查询（行），
+    所以填充的 K 和 V 不管是什么，都进不了输出；填充的 Q 则照样参加计算：
     The sequences of a batch differ in length, and padding fills up the
-    short ones. It hides keys (columns), not queries (rows): their weights
-    are 0, `weighted_sum` does not look at those rows, and whatever the
-    padding is cannot leak:
+    short ones. It hides keys (columns), not queries (rows): whatever the
+    padding is in K and V, it cannot get into the output; in Q it is
+    computed with like the rest:
 
     >>> for row in padding_mask(2, 3, length=2):
     ...     print(*map(int, row))
@@ -327,18 +321,18 @@ def transpose(A: list[list[float]]) -> list[list[float]]:
 
 
 def matmul(A: list[list[float]], B: list[list[float]]) -> list[list[float]]:
-    """矩阵乘法：结果的每一行，是 B 的各行按 A 的那一行加权求和。
+    """矩阵乘法：结果的每一行，是 B 的各行按 A 的对应行加权求和。
     Matrix multiplication: each row of the product is a sum of the rows of B,
-    weighted by that row of A.
+    weighted by the corresponding row of A.
 
         (A B)_ij = Σ_k A_ik B_kj,    (n × k) (k × d) -> n × d
 
     >>> matmul([[1.0, 2.0, 3.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     [[4.0, 5.0]]
 
-    所以注意力的输出就是 `weights V`；权重为 0 的行，这里也不看。
-    So the output of attention is just `weights V`; rows of weight 0 are not
-    looked at here either.
+    所以注意力的输出就是 `weights V`；这里也跳过权重为 0 的行。
+    So the output of attention is just `weights V`; here too, rows of
+    weight 0 are skipped.
 
     - 等价 Same as: numpy.matmul(A, B)
     - 需要 Needs: math, dot, weighted_sum
@@ -358,8 +352,8 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
     Why several heads? One head has one set of weights and looks in one way;
     several look for different things, say one for the word before, one for the
     subject. Each gets d = d_model / h columns, so that together they cost
-    about as much as a single wide head. With letters for tokens and digits for
-    columns one sees who goes where:
+    about as much as a single wide head. Letters for tokens and digits for
+    columns show where each entry goes:
 
     >>> split_heads([["a0", "a1", "a2", "a3"], ["b0", "b1", "b2", "b3"]], 2)
     [[['a0', 'a1'], ['b0', 'b1']], [['a2', 'a3'], ['b2', 'b3']]]
@@ -381,7 +375,8 @@ def merge_heads(outputs: list[list[list[float]]]) -> list[list[float]]:
 
         h × n × d -> n × (h d)
 
-    第一个结果是对的；第二个只 reshape 而不转置，token b 混进了 token a 的行：
+    第一个结果是对的；第二个只改形状（reshape）而不转置，token b 混进了
+    token a 的行：
     The first result is right; the second, a reshape without a transpose, has
     token b in the row of token a:
 
@@ -439,10 +434,10 @@ def multi_head_attention(
     cache shrinks: grouped-query attention (GQA), or with kv_heads 1
     multi-query attention (MQA):
 
-    >>> W = [row[:2] for row in I]
-    >>> output, weights = multi_head_attention(X, I, W, W, I, 4, None, 2)
-    >>> len(weights), len(W[0]) + len(W[0])  # 4 heads, 4 numbers per token
-    (4, 4)
+    >>> W = [row[:2] for row in I]  # 2 + 2 numbers per token, not 4 + 4
+    >>> _, weights = multi_head_attention(X, I, W, W, I, heads=4, kv_heads=2)
+    >>> [round(head[0][0], 4) for head in weights]
+    [0.4223, 0.3333, 0.3333, 0.0634]
 
     - 来源 Source: Vaswani et al. 2017, §3.2.2; Ainslie et al. 2023, §2.2
     - 等价 Same as: torch.nn.MultiheadAttention (W transposed, no bias)
@@ -464,8 +459,8 @@ def multi_head_attention(
 # 一次遍历 | One pass ---------------------------------------------------------
 
 def softmax_online(x: list[float]) -> list[float]:
-    """在线 softmax：遍历一次，就得到最大值和分母。
-    Online softmax: one pass finds both the maximum and the denominator.
+    """在线 softmax：逐个读入分数，一次遍历得到最大值和分母。
+    Online softmax: maximum and denominator in one pass, score by score.
 
         m' = max(m, x_i),    s' = s exp(m - m') + exp(x_i - m')
 
@@ -510,11 +505,13 @@ def attention_online(
         m' = max(m, S_j),    s' = s exp(m - m') + exp(S_j - m')
         o' = (s exp(m - m') / s') o + (exp(S_j - m') / s') V_j
 
-    n_q × n_k 的分数太多，存不下，所以用完就丢。与在线 softmax 一样，只是已有的
-    输出 o 也要跟着缩放。FlashAttention 也是这样，不过一次取一块键：
-    The n_q × n_k scores are too many to store, so each is used and dropped. It
-    is online softmax, except that the output so far, o, is rescaled too.
-    FlashAttention does the same, a block of keys at a time:
+    n_q × n_k 的分数太多，存不下，所以用完就丢。这就是在线 softmax，
+    只是已有的输出 o 也要跟着缩放。FlashAttention 也是这样，一次取一块键。
+    与前面的输出相同：
+    The n_q × n_k scores are too many to store, so each is used and dropped.
+    This is online softmax, except that the output so far, o, is rescaled
+    too. FlashAttention does the same, a block of keys at a time. The output
+    is that of above:
 
     >>> K = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]
     >>> Q = [[4.0, 0.0, 0.0, 0.0], [0.0, 0.0, 4.0, 2.0]]
@@ -529,11 +526,13 @@ def attention_online(
     if not K or not K[0]:
         raise ValueError("attention_online needs K with rows and d >= 1")
     scale, output = 1.0 / math.sqrt(len(K[0])), []
-    rows = ((True for _ in K) for _ in Q) if mask is None else mask
+    rows = [None] * len(Q) if mask is None else mask
     for q, row in zip(Q, rows, strict=True):
+        if row is not None:  # 只为检查掩码 | just to check the mask
+            softmax_masked([0.0] * len(K), row)
         m, s, o = -math.inf, 0.0, [0.0] * len(V[0])
-        for k, v, keep in zip(K, V, row, strict=True):
-            if softmax_masked([0.0], [keep]) == [0.0]:  # 屏蔽了 | hidden
+        for j, (k, v) in enumerate(zip(K, V, strict=True)):
+            if row is not None and not row[j]:
                 continue
             S_j = dot(q, k) * scale
             m, m_old = max(m, S_j), m
@@ -560,9 +559,9 @@ def attention_backward(
     Backward pass of attention: from the gradient of the loss with respect to
     the output to those with respect to Q, K and V.
 
-        grad_S_i = softmax_backward(weights_i, grad_output_i Vᵀ) / √d
+        grad_S_i = softmax_backward(weights_i, grad_output_i Vᵀ)
+        grad_Q = (grad_S / √d) K,    grad_K = (grad_S / √d)ᵀ Q
         grad_V = weightsᵀ grad_output
-        grad_Q = grad_S K,    grad_K = grad_Sᵀ Q
 
     mask 要与前向的相同。这里是因果掩码，损失是第一个输出；它只看第一个 token，
     所以第二个值的梯度是 0：
@@ -594,13 +593,13 @@ def attention_backward(
     """
     _, weights = attention_with_softmax(Q, K, V, mask)
     scale = 1.0 / math.sqrt(len(K[0]))
-    grad_S = []
+    G = []  # grad_S / √d
     for p, g in zip(weights, grad_output, strict=True):
         grad_p = [dot(g, v) if p_j > 0.0 else 0.0 for p_j, v in zip(p, V)]
-        grad_S.append([scale * s for s in softmax_backward(p, grad_p)])
+        G.append([scale * s for s in softmax_backward(p, grad_p)])
 
     grad_V = matmul(transpose(weights), grad_output)
-    return matmul(grad_S, K), matmul(transpose(grad_S), Q), grad_V
+    return matmul(G, K), matmul(transpose(G), Q), grad_V
 
 
 def main() -> None:
@@ -614,7 +613,7 @@ def main() -> None:
     output, weights = attention_with_softmax([q], K, V)
     print("""
 4.5  点积 q · k 是相似度，softmax 把它变成权重，输出是各个 v 的加权平均
-4.5  The dot product q · k is a similarity; weighted by softmax, v is averaged
+4.5  q · k is a similarity, softmax makes it a weight, the output averages v
         animal action place  past   q·k  /√d  weight     v""")
     print("q     ", *[f"{q_i:6g}" for q_i in q])
     for name, k, p, v in zip(["cat", "sat", "mat"], K, weights[0], V):
@@ -622,29 +621,31 @@ def main() -> None:
               f"{dot(q, k):5g}{dot(q, k) / 2:5g}{p:8.4f}{v[0]:6g}")
     print(f"output{output[0][0]:56.4f}")
     print("""
-4.5  为什么除以 √d：d 越大，分数越散，最大的权重越接近 1；除以 √d 就稳住了
+4.5  为什么除以 √d：d 越大，分数的标准差越大，最大的权重越接近 1
 4.5  Why √d: a larger d spreads the scores and drives the largest weight to 1
-                Q K^T   max weight   Q K^T / √d   max weight""")
+         std of QK^T   mean max weight   std of QK^T/√d   mean max weight""")
     for d in [4, 64, 1024]:
         g = random.Random(d).gauss
         X = [[g(0.0, 1.0) for _ in range(d)] for _ in range(108)]
         both = [attention_scores(X[8:], X[:8], scale) for scale in (1.0, None)]
         print(f"d = {d:<4}" + "".join(
-            f"{math.sqrt(sum(dot(s, s) for s in S) / 800):13.1f}"
-            f"{sum(max(softmax_stable(s)) for s in S) / 100:13.2f}"
+            f"{math.sqrt(sum(dot(s, s) for s in S) / 800):14.1f}"
+            f"{sum(max(softmax_stable(s)) for s in S) / 100:17.2f}"
             for S in both))
     print("""
-4.5  词看词（有相同的字母就相似）：左边没有掩码，右边是因果掩码，看不到后面
-4.5  Words attend to words (common letters make them alike); right: causal""")
+4.5  词看词（有相同的字母就相似）；左：没有掩码，右：因果掩码，看不到后面
+4.5  Words look at words (alike = shared letters); right: with causal mask""")
     words = "the cat sat on the mat".split()
     X = [[2.0 * word.count(a) for a in "acehmnost"] for word in words]
     pictures = [heatmap(attention_with_softmax(X, X, X, mask)[1]).split()
                 for mask in (None, causal_mask(6, 6))]
-    for word, free, causal in zip(words, *pictures):
-        print(f"     {word:4} {free}   {causal}")
+    legend = ["█ ≤ 1", "▆ ≤ 9/16", "▄ ≤ 1/4", "▂ ≤ 1/16", "· = 0", ""]
+    for word, *row in zip(words, *pictures, legend):
+        print(f"     {word:6}{'   '.join(row)}".rstrip())
     print("""
-4.5  一个头从四个单词学会倒写，写出没见过的 softmax；行是写的字母，列是读的
-4.5  A head learns from four words to write softmax, never seen, backwards""")
+4.5  一个头从四个单词学会倒写，写出没见过的 softmax；行：写的字母，列：读的
+4.5  A head learns from four words to write backwards, and so writes softmax,
+     which was not among them; row: the letter written, column: that read""")
     abc, g, frames = "abcdefghijklmnopqrstuvwxyz", random.Random(0).gauss, []
     one_hot = {word: [[10.0 * (a == b) for a in abc] for b in word] for word in
                ["softmax", "weights", "queries", "product", "entropy"]}

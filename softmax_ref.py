@@ -1,10 +1,12 @@
 """softmax：从分数到概率 | Softmax: from scores to probabilities
 
-是哪一类，下一个词是什么，该看哪里：模型给出的是分数，要用的却是概率。softmax
-把任意一组分数变成概率：分数越高，概率越大；领先得越多，概率也大得越多。
-Which class, which next word, where to look: a model gives scores, but what we
-need are probabilities. Softmax turns any scores into probabilities: the higher
-a score, the larger its probability, and the bigger its lead, the larger still.
+是哪一类，下一个词是什么，注意力该看哪里：模型给出的是分数，要用的却是概
+率。softmax 把任意一组分数变成概率：分数越高，概率越大；领先得越多，
+概率也大得越多。
+Which class, which next word, where attention should look: a model gives
+scores, but what we need are probabilities. Softmax turns any scores into
+probabilities: the higher a score, the larger its probability, and the bigger
+its lead, the larger still.
 
 这是第 4 章 4.1 到 4.4 节，从上往下读；每个例子都由测试实际运行。
 These are sections 4.1 to 4.4 of chapter 4, to be read from the top; the tests
@@ -39,19 +41,19 @@ def softmax_naive(x: list[float]) -> list[float]:
     >>> [round(p_i, 4) for p_i in softmax_naive([1.0, 2.0, 3.0])]
     [0.09, 0.2447, 0.6652]
 
-    不取 exp，直接除以总和（左边是 2），会有负数；改取平方，又不分正负，最低的
-    -2 反而得 0.8：
-    Without exp, scores over their sum (here 2) can be negative; squares ignore
-    the sign, and -2, the lowest score, would get 0.8:
+    为什么用 exp？直接除以总和，会有负数（左边，总和 2）；取平方不分正负，
+    最低的 -2 反而得 0.8（右边，总和 5）：
+    Why exp? Scores over their sum can be negative (left, sum 2); squares
+    ignore the sign, and -2, the lowest score, would get 0.8 (right, sum 5):
 
     >>> [s / 2 for s in [-1, 1, 2]], [s * s / 5 for s in [-2, 0, 1]]
     ([-0.5, 0.5, 1.0], [0.8, 0.0, 0.2])
 
-    分数超过约 709.78，取 exp 就上溢；太低又会下溢：先是悄悄算错（第一项应为
-    0.8808），再低，总和成了 0，就要除以 0：
-    For a score above about 709.78 exp overflows. Very low scores underflow:
-    first the answer is silently wrong (the first entry should be 0.8808), and
-    lower still the total is 0, and one divides by 0:
+    分数超过约 709.78，exp 就上溢（超出浮点数的范围）；全都很低时则下溢（小到成
+    了 0）：先是悄悄算错（第一项应为 0.8808），再低就要 0 除以 0：
+    Above about 709.78 exp overflows (the range of floats); where all scores
+    are very low it underflows (to 0): first the answer is silently wrong (the
+    first entry should be 0.8808), and lower still it is 0 / 0:
 
     >>> softmax_naive([-744.0, -746.0])
     [1.0, 0.0]
@@ -70,17 +72,19 @@ def softmax_naive(x: list[float]) -> list[float]:
 
 def hardmax(x: list[float]) -> list[float]:
     """硬最大值（hardmax）：最大的分数得 1，其余得 0，这样的向量叫 one-hot。
-    Hard max: 1 for the largest score, 0 for the rest, called a one-hot vector.
+    Hard max: 1 for the largest score, 0 for the rest; such a vector
+    is called one-hot.
 
         hardmax(x)_i = [i = argmax x]
 
     它只说谁最大，不说大多少；并列时取第一个。训练靠梯度，也就是参数稍微一动，
-    损失变多少；而分数稍微一动，softmax 会变，hardmax 却不变，梯度几乎处处为
-    0，不知道该往哪边调：
+    损失（预测有多差）变多少；而分数稍微一动，softmax 会变，hardmax 却不变，
+    梯度几乎处处为 0，训练就不知道该往哪边调：
     It tells which is largest, not by how much; ties go to the first. Training
-    goes by the gradient: how much the loss changes as a parameter moves a
-    little. When scores move a little, softmax moves, but hardmax stays the
-    same: its gradient is 0 almost everywhere and tells no way to go:
+    goes by the gradient: how much the loss (how bad the predictions are)
+    changes as a parameter changes slightly. When scores change slightly,
+    softmax changes, but hardmax does not: its gradient is 0 almost everywhere
+    and gives no direction:
 
     >>> hardmax([1.0, 2.0, 3.0]), hardmax([1.0, 2.5, 3.0])
     ([0.0, 0.0, 1.0], [0.0, 0.0, 1.0])
@@ -104,21 +108,24 @@ def softmax_stable(x: list[float]) -> list[float]:
 
         softmax(x)_i = exp(x_i - m) / Σ_j exp(x_j - m),    m = max(x)
 
-    减去 m，就是分子、分母同除以 exp(m)，概率不变。只有 exp 一类的函数才行：
-    要使所有分数加 c 时概率不变，f(x + c) / f(x) 就不能随 x 变化，递增的 f
-    只能是 a b^x：
-    Subtracting m divides numerator and denominator by exp(m): no probability
-    changes. Only functions like exp allow it: if adding c to every score is to
-    change nothing, f(x + c) / f(x) must not depend on x, and an increasing f
-    can only be a b^x:
+    减去 m，就是分子、分母同除以 exp(m)，概率不变：p_i / p_j = exp(x_i - x_j)
+    只看差距。换成别的递增正函数 f 就不行：要使所有分数加 c 时 f(x_i) / f(x_j)
+    不变，f(x + c) / f(x) 就不能随 x 变化，即 f(x + c) = f(x) f(c) / f(0)，
+    这样的 f 只有 a b^x：
+    Subtracting m divides numerator and denominator by exp(m) and changes no
+    probability: p_i / p_j = exp(x_i - x_j) sees only gaps. No other increasing
+    positive f does: for f(x_i) / f(x_j) to stay when c is added to every
+    score, f(x + c) / f(x) must not depend on x, so f(x + c) = f(x)
+    f(c) / f(0), which only a b^x fulfils:
 
     >>> softmax_stable([1000.0, 1001.0]) == softmax_stable([0.0, 1.0])
     True
 
     最大的一项是 exp(0) = 1，不会上溢；总和至少是 1，不会 0 除以 0。最高分领先
-    很多时会饱和（本章称“极端化”）：它的概率接近 1，其余接近 0，甚至下溢成 0：
-    The largest term is exp(0) = 1, so nothing overflows; the total is at least
-    1, so nothing is 0 / 0. A highest score far ahead saturates it
+    很多时，softmax 饱和（本章称“极端化”）：最高分的概率接近 1，其余接近 0，
+    甚至下溢成 0：
+    The largest term is exp(0) = 1, so none overflows; the total is at least 1,
+    so there is no 0 / 0. If the highest score is far ahead, softmax saturates
     ("extremization" in the chapter): its probability is close to 1, the others
     close to 0 or, by underflow, 0:
 
@@ -147,11 +154,11 @@ def softmax_with_temperature(
 
         softmax(x / T)_i = exp((x_i - m) / T) / Σ_j exp((x_j - m) / T)
 
-    除以 T 就是缩放差距：T = 0.1 放大到 10 倍，T = 10 缩小到 1/10；把 exp 换成
-    2^x，也只相当于 T = 1 / log(2)。这个名字来自物理：越热越均匀：
+    除以 T 就是缩放差距：T = 0.1 放大到 10 倍，T = 10 缩小到 1/10；用 2^x 代替
+    exp，也就相当于 T = 1 / log(2)。“温度”一词来自物理：越热越均匀：
     Dividing by T scales the gaps: T = 0.1 makes them 10 times as large, T = 10
-    a tenth; 2^x in place of exp only means T = 1 / log(2). The name is from
-    physics: the hotter, the more even:
+    a tenth; 2^x in place of exp is the same as T = 1 / log(2). The word is
+    from physics: the hotter, the more even:
 
     >>> for T in [0.1, 1.0, 10.0]:
     ...     p = softmax_with_temperature([1.0, 2.0, 3.0], T)
@@ -161,10 +168,10 @@ def softmax_with_temperature(
     [0.3006, 0.3322, 0.3672]
 
     T 趋于 0 时，唯一的最大值得到全部概率，就像 hardmax；并列的平分。先减 m 再
-    除以 T，T 再小也不会上溢：
+    除以 T，T 再小，最大的一项也还是 exp(0) = 1：
     As T approaches 0, a single maximum gets all the probability, as in
-    hardmax; ties share it. Subtracting m before dividing by T keeps even a
-    tiny T from overflowing:
+    hardmax; ties share it. As m is subtracted before dividing, the largest
+    term is still exp(0) = 1 for the tiniest T:
 
     >>> softmax_with_temperature([1.0, 3.0, 3.0], 1e-308)
     [0.0, 0.5, 0.5]
@@ -186,8 +193,8 @@ def entropy(p: list[float]) -> float:
 
         entropy(p) = -Σ_i p_i log(p_i),    0 log(0) = 0
 
-    exp(entropy) 叫困惑度：不确定的程度，相当于在这么多个选项里随便挑一个：
-    exp(entropy) is the perplexity: the uncertainty of picking at random from
+    exp(entropy) 叫困惑度：p 的不确定程度，相当于在这么多个选项里随便挑一个：
+    exp(entropy) is the perplexity: p is as uncertain as a random choice among
     that many options:
 
     >>> round(math.exp(entropy([0.25, 0.25, 0.25, 0.25])), 9)
@@ -220,13 +227,13 @@ def logsumexp(x: list[float]) -> float:
 
         logsumexp(x) = log(Σ_i exp(x_i)) = m + log1p(Σ_others exp(x_i - m))
 
-    损失和梯度都靠它：log softmax(x)_i = x_i - logsumexp(x)，而它对 x_j 的导
-    数是 exp(x_j) / Σ_i exp(x_i)，恰好是 softmax。用差商（输入动一点，
-    输出变多少）检验：
-    Losses and gradients rest on it: log softmax(x)_i = x_i - logsumexp(x),
-    and its derivative with respect to x_j is exp(x_j) / Σ_i exp(x_i), which
-    is softmax. Checked by a difference quotient (move an input a little, see
-    the output change):
+    损失和梯度都由它推出：log softmax(x)_i = x_i - logsumexp(x)，而 logsumexp
+    对 x_j 的导数是 exp(x_j) / Σ_i exp(x_i)，恰好是 softmax。用差商（输入动一
+    点，输出变多少）检验：
+    Losses and gradients are derived with it:
+    log softmax(x)_i = x_i - logsumexp(x), and logsumexp has the derivative
+    exp(x_j) / Σ_i exp(x_i) with respect to x_j, which is softmax. Checked by a
+    difference quotient (move an input a little, see the output change):
 
     >>> h = 1e-5
     >>> rise = logsumexp([1.0, 2.0, 3.0 + h]) - logsumexp([1.0, 2.0, 3.0 - h])
@@ -234,10 +241,10 @@ def logsumexp(x: list[float]) -> float:
     >>> round(rise / (2 * h), 4), round(e[2] / sum(e), 4)
     (0.6652, 0.6652)
 
-    others 是去掉一个最大项 exp(0) = 1 之后的各项；log1p(y) 就是 log(1 + y)，
-    但 y 再小，也不会被 1 吞没：
-    others are the terms without one of the largest, which is exp(0) = 1;
-    log1p(y) is log(1 + y), but however small y is, the 1 does not swallow it:
+    Σ_others 少一个最大项，即 exp(0) = 1。log1p(y) 就是 log(1 + y)，但很小的 y
+    不会先被 1 + y 舍入掉：
+    Σ_others lacks one largest term, exp(0) = 1. log1p(y) is log(1 + y), but a
+    tiny y is not first rounded away in 1 + y:
 
     >>> f"{logsumexp([0.0, -40.0]):.3e}", math.log(1.0 + math.exp(-40.0))
     ('4.248e-18', 0.0)
@@ -251,7 +258,7 @@ def logsumexp(x: list[float]) -> float:
 
     m = max(x)
     e = [1.0 if x_i == m else math.exp(x_i - m) for x_i in x]
-    others = math.fsum(e + [-1.0])
+    others = math.fsum(e + [-1.0])  # 减去 1 | less the 1
     if math.isnan(others):
         raise ValueError("logsumexp needs scores without nan")
     return m + math.log1p(others)
@@ -263,12 +270,12 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
 
         J_ij = ∂p_i / ∂x_j = p_i (δ_ij - p_j),    δ_ij = [i = j]
 
-    推导：log p_i = x_i - logsumexp(x)，而 logsumexp 对 x_j 的导数是
-    p_j，所以 ∂log p_i / ∂x_j = δ_ij - p_j；又因为 ∂p_i = p_i ∂log p_i，
-    乘 p_i 就得到 J：
+    推导：log p_i = x_i - logsumexp(x)，而 logsumexp 对 x_j 的导数是 p_j，
+    所以 ∂log p_i / ∂x_j = δ_ij - p_j；又因为 ∂p_i / ∂x_j = p_i ∂log
+    p_i / ∂x_j，就得到 J：
     Derived: log p_i = x_i - logsumexp(x), and logsumexp has the derivative p_j
-    with respect to x_j, so ∂log p_i / ∂x_j = δ_ij - p_j; and as ∂p_i = p_i
-    ∂log p_i, multiplying by p_i gives J:
+    with respect to x_j, so ∂log p_i / ∂x_j = δ_ij - p_j; and as
+    ∂p_i / ∂x_j = p_i ∂log p_i / ∂x_j, this gives J:
 
     >>> for row in softmax_jacobian([1.0, 2.0, 3.0]):
     ...     print([round(J_ij, 4) for J_ij in row])
@@ -277,12 +284,12 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
     [-0.0599, -0.1628, 0.2227]
 
     对角线上是 p_i (1 - p_i)；一个分数上升，别的概率就下降，所以别处为负。
-    最高分领先很多时，J 的各项都接近 0：饱和的 softmax 几乎不传梯度（直接接交叉
-    熵时例外），所以注意力要除以 √d。最大的一项：
+    最高分领先很多时，J 的各项都接近 0：饱和的 softmax 几乎不传梯度（例外见
+    `cross_entropy_backward`）。J 中最大的一项：
     The diagonal is p_i (1 - p_i); as one score rises, the other probabilities
     fall, hence the negative entries. With the highest score far ahead all of J
-    is close to 0: a saturated softmax passes hardly any gradient (except right
-    before cross-entropy), and so attention divides by √d. The largest entry:
+    is close to 0: a saturated softmax passes hardly any gradient (for an
+    exception see `cross_entropy_backward`). The largest entry of J:
 
     >>> for x in [1.0, 0.0, -1.0], [8.0, 0.0, -8.0], [64.0, 0.0, -64.0]:
     ...     print(f"{max(map(max, softmax_jacobian(x))):.0e}")
@@ -308,11 +315,11 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
 
         grad_x_i = p_i (grad_p_i - Σ_j p_j grad_p_j)
 
-    这就是雅可比矩阵乘 grad_p（链式法则），但不必造出矩阵，只要 O(n)；p_i 乘的
-    是 grad_p_i 高出平均值的部分，所以大家都一样时，谁也不动：
+    这就是雅可比矩阵乘 grad_p（链式法则），但不必造出矩阵，只要 O(n)。p_i 乘的
+    是 grad_p_i 高出平均值（按 p 加权）的部分，所以各项相等时，梯度为 0：
     It is the Jacobian times grad_p (the chain rule), in O(n) and without the
-    matrix; p_i is multiplied by how far grad_p_i lies above the mean, so that
-    nothing moves where all are equal:
+    matrix. p_i is multiplied by how far grad_p_i lies above the mean (weighted
+    by p), so if all are equal, the gradient is 0:
 
     >>> softmax_backward([0.5, 0.5], [1.0, 0.0])
     [0.25, -0.25]
@@ -325,7 +332,7 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     """
     total = math.fsum(p)
     mean = math.fsum(p_i * g_i for p_i, g_i in zip(p, grad_p, strict=True))
-    # 和为 0 是全被屏蔽的一行 | a sum of 0 is a fully masked row
+    # 和为 0：注意力中全被屏蔽的一行 | 0: in attention, a fully masked row
     if min(abs(total - 1.0), abs(total)) > 1e-6 or not math.isfinite(mean):
         raise ValueError("softmax_backward needs sum(p) = 1, finite gradients")
     # 乘开再减，很大的梯度也不会上溢 | multiplied out, so as not to overflow
@@ -380,8 +387,8 @@ def main() -> None:
 
     x = [1.0, 2.0, 3.0]
     print(f"""\
-4.1  减去最大值 m，取指数，除以总和
-4.1  Subtract the maximum m, exponentiate, divide by the sum
+4.1  减去最大值 m，（除以温度 T，这里是 1，）取指数，除以总和
+4.1  Subtract the maximum m, (divide by T, here 1,) exp, divide by the sum
 {softmax_steps(x)}
 
 4.2  每个分数加 1000 或减 1000，概率本应不变；照公式直接算，就会出错
@@ -397,18 +404,18 @@ def main() -> None:
         print(f"{name:15}{naive:24}{stable}")
 
     print("""
-4.3  差距一大就饱和（极端化）：接近 one-hot，导数接近 0，几乎没有梯度
-4.3  Large gaps saturate it: close to one-hot, hardly any derivative left
-x              softmax(x)                      largest derivative""")
+4.3  最高分领先很多就饱和（极端化）：概率接近 0 和 1，∂p_i/∂x_j 接近 0
+4.3  A score far ahead saturates it: p close to 0 and 1, ∂p_i/∂x_j close to 0
+x              softmax(x)                      largest ∂p_i/∂x_j""")
     for x_2, x_3 in [(1, 1), (2, 3), (5, 10), (50, 100), (500, 1000)]:
         J = softmax_jacobian([1.0, x_2, x_3])
         p = "".join(f"{p_i:<10.3g}" for p_i in softmax_stable([1.0, x_2, x_3]))
         print(f"{f'1 {x_2} {x_3}':15}{p}  {max(map(max, J)):.3g}")
 
     print("""
-4.4  温度 T 低则尖锐，高则平坦；▂▄█ 的长度是分数 1、2、3 的概率
-4.4  A low T sharpens, a high T flattens; ▂▄█ are as long as p of 1, 2, 3""")
-    for T in [0.1, 0.5, 1.0, 2.0, 10.0, 100.0]:
+4.4  温度 T 低则尖锐，高则平坦；三段的长短是分数 1（▂）、2（▄）、3（█）的概率
+4.4  A low T sharpens, a high T flattens; bars: p of scores 1 ▂, 2 ▄, 3 █""")
+    for T in [0.1, 0.5, 1.0, 2.0, 10.0]:
         a, b = (round(60 * p_i) for p_i in softmax_with_temperature(x, T)[:2])
         print(f"T={T:<4g}", "▂" * a + "▄" * b + "█" * (60 - a - b))
 

@@ -114,6 +114,7 @@ def test_examples_where_libm_rounds_differently(
     toward: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On other platforms exp, log and log1p may differ by an ulp."""
+    monkeypatch.delattr(math, "sumprod", raising=False)  # as before 3.12
     def nudged(exact: Callable[[float], float], x: float) -> float:
         y = exact(x)
         return y if y in (0.0, 1.0) else math.nextafter(y, toward)
@@ -313,14 +314,12 @@ def test_attention_online_is_attention() -> None:
     assert attention_online([[2.0]], [[3.0]], [[5.0]]) == [[5.0]]  # one key
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_memory_of_attention_online_does_not_grow(masked: bool) -> None:
+def test_memory_of_attention_online_does_not_grow_with_the_keys() -> None:
     peaks = []
     for n_keys in (100, 100, 1000):  # the first one warms up
         K = random_matrix(random.Random(9), n_keys, 4)
-        mask = [[j % 2 == 0 for j in range(n_keys)]] if masked else None
         tracemalloc.start()
-        attention_online(K[:1], K, K, mask)
+        attention_online(K[:1], K, K)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[2] < 1.5 * peaks[1]
@@ -430,8 +429,8 @@ def test_top_p_at_its_boundary() -> None:
     """Reaching top_p is enough, also where rounding has it just missed."""
     for n, top_p, count in (
             (4, 0.5, 2), (4, 0.51, 3), (10, 0.9, 9), (10, 0.8, 8), (6, 0.5, 3),
-            (10, 0.1, 1), (10, 0.95, 10), (10, 2e-9, 1), (1, 1e-8, 1),
-            (100_000, 0.3, 30_000)):
+            (10, 0.1, 1), (10, 0.95, 10), (10, 1e-9, 1), (1, 1e-13, 1),
+            (100_000, 0.8, 80_000)):
         assert softmax_top_p([0.0] * n, top_p).count(0.0) == n - count
     logs = [math.log(p_i) for p_i in (0.7, 0.2, 0.1)]
     for top_p, count in ((0.7, 1), (0.7 - 1e-8, 1), (0.9, 2), (0.9 + 1e-13, 2),
@@ -607,10 +606,9 @@ def slopes(
     return found
 
 
-def close(got: Sequence[float], want: Sequence[Decimal]) -> bool:
-    return len(got) == len(want) and all(
-        abs(Decimal(g) - w) <= Decimal(1e-14) * (1 + abs(w))
-        for g, w in zip(got, want))
+def close(want: Sequence[Decimal]) -> Any:
+    """Equal to this within 1e-14, relative or absolute."""
+    return pytest.approx(list(map(float, want)), rel=1e-14, abs=1e-14)
 
 
 def weighted(weights: Sequence[float], values: Sequence[Decimal]) -> Decimal:
@@ -622,18 +620,18 @@ X, G = [1.1, 2.2, 0.3, -1.7], [0.5, -2.0, 3.0, 1.0]
 
 def test_gradients_of_softmax_and_logsumexp() -> None:
     slope = slopes(lambda x: weighted(G, exact_softmax(x)), X)
-    assert close(softmax_backward(softmax_stable(X), G), slope)
+    assert softmax_backward(softmax_stable(X), G) == close(slope)
     for i, row in enumerate(softmax_jacobian(X)):
-        assert close(row, slopes(lambda x: exact_softmax(x)[i], X))
+        assert row == close(slopes(lambda x: exact_softmax(x)[i], X))
     assert softmax_jacobian([1000.0, 1.0]) == [[0.0, 0.0], [0.0, 0.0]]
-    assert close(softmax_stable(X), slopes(
+    assert softmax_stable(X) == close(slopes(
         lambda x: max(x) - max(exact_log_softmax(x)), X))
 
 
 def test_gradient_of_cross_entropy() -> None:
     for target, eps in itertools.product(range(4), EPS):
         slope = slopes(lambda x: exact_cross_entropy(x, target, eps), X)
-        assert close(cross_entropy_backward(X, target, eps), slope)
+        assert cross_entropy_backward(X, target, eps) == close(slope)
     assert cross_entropy_backward(X, 1) == cross_entropy_backward(X, 1, 0.0)
 
 
@@ -701,7 +699,7 @@ def test_attention_and_its_gradients(
     grad_output = random_matrix(r, 2, 5)
     output, weights = attention_with_softmax(Q, K, V)
     for row, want in zip(output, exact_attention(Q, K, V), strict=True):
-        assert close(row, want)
+        assert row == close(want)
     assert weights == [softmax_stable(row) for row in attention_scores(Q, K)]
     for scale in (0.5, 0.0):
         assert attention_scores(Q, K, scale) == [
@@ -719,7 +717,7 @@ def test_attention_and_its_gradients(
                     zip(grad_output, exact_attention(q, k, v))], Decimal(0))
     grads = attention_backward(Q, K, V, grad_output)
     assert [len(grad) for grad in grads] == [2, 4, 4]
-    assert close(sum(sum(map(list, grads), []), []), slopes(loss, flat))
+    assert sum(sum(map(list, grads), []), []) == close(slopes(loss, flat))
 
 
 @pytest.mark.parametrize("n_q, n_k", [(2, 4), (3, 3), (4, 2)])
@@ -982,17 +980,17 @@ def test_softmax_of_the_readme_is_that_of_the_module() -> None:
                 sum(attention_with_softmax(*arguments), [])]
         assert sum(page["attention"](*arguments), []) == want
     if importlib.util.find_spec("numpy"):
+        page.clear()
         exec(arrays, page)
         got = page["attention"](*map(page["np"].array, (Q, K, V, mask)))
         assert got[0].tolist() + got[1].tolist() == want
 
 
 def test_calls_of_the_readme_work_as_they_stand() -> None:
-    """Those of the table "I want", after its examples have been typed in."""
+    """Those of the table "I want", once the block above it has run."""
     start, rest = README.split("| 我想要<br>I want |")
     names: dict[str, Any] = {}
-    for example in doctest.DocTestParser().get_examples(start):
-        exec(example.source, names)
+    exec(start.split("```python\n")[-1].split("```")[0], names)
     calls = [call for row in rest.split("\n\n")[0].splitlines()
              for call in re.findall(r"`(.*?)`", row)]
     assert len(calls) > 12

@@ -14,7 +14,7 @@ generation often use.
     p        概率分布 | a distribution
     y, ε     目标分布，标签平滑 | the target distribution, label smoothing
     τ        阈值，从 m 量起 | a threshold, measured from m
-    u        0 到 1 之间的均匀随机数 | uniform random numbers between 0 and 1
+    u        均匀随机数，0 < u < 1 | uniform random numbers, 0 < u < 1
     [i = j]  成立时为 1，否则为 0 | 1 where it holds, else 0
 """
 
@@ -48,10 +48,10 @@ def log_softmax(x: list[float]) -> list[float]:
     >>> round(log_softmax([1e16, 1e16])[0], 4), 1e16 - (1e16 + math.log(2.0))
     (-0.6931, 0.0)
 
-    others 不含最大的那一项 exp(0) = 1，log1p(y) 是 log(1 + y)，y 再小也不会被
-    1 吞没；SciPy 和 PyTorch 在此得 0：
-    others leaves out the largest term, exp(0) = 1; log1p(y) is log(1 + y), and
-    the 1 does not swallow even a tiny y; SciPy and PyTorch return 0 here:
+    Σ_others 少一个最大项，即 exp(0) = 1；log1p(y) 是 log(1 + y)，但很小的 y 不
+    会先被舍入掉。SciPy 和 PyTorch 在此得 0：
+    Σ_others lacks one largest term, exp(0) = 1; log1p(y) is log(1 + y), but a
+    tiny y is not first rounded away. SciPy and PyTorch return 0 here:
 
     >>> f"{log_softmax([40.0, 0.0])[0]:.3e}"
     '-4.248e-18'
@@ -78,14 +78,14 @@ def cross_entropy(
 
         loss = -Σ_i y_i log_softmax(x)_i,    y_i = (1 - ε) [i = target] + ε / n
 
-    为什么是 -log p？模型给全部正确答案的概率（似然）是各题概率的乘积，取对数变
-    成和，取负就越小越好：p = 1 时为 0，p 趋于 0 时没有上限。叫“交叉”，因为一边
-    是目标 y，一边是预测 p；y = p 时就是熵：
-    Why -log p? The probability that a model gives to all the right answers
-    (the likelihood) is a product; the log makes it a sum, and the minus makes
-    small good: 0 at p = 1, without bound as p approaches 0. It is "cross"
-    because it takes two distributions, the target y and the prediction p; for
-    y = p it is the entropy:
+    为什么是 -log p？答案全对的概率（似然）是各个 p 的乘积，取对数变成和，
+    再取负，就成了越小越好的损失：p = 1 时为 0，p 趋于 0 时没有上限。叫“交叉”，
+    因为一边是目标 y，一边是预测 p；y = p 时就是熵。目标各不相同时：
+    Why -log p? The probability of getting every answer right (the likelihood)
+    is the product of the p; the log makes it a sum, and the minus a loss, the
+    smaller the better: 0 at p = 1, without bound as p approaches 0. It is
+    "cross" because it takes two distributions, the target y and the prediction
+    p; for y = p it is the entropy. With each class as the target:
 
     >>> [round(cross_entropy([2.0, 0.0, -8.0], i), 4) for i in range(3)]
     [0.127, 2.127, 10.127]
@@ -100,7 +100,8 @@ def cross_entropy(
     >>> f"{cross_entropy([1.0, 0.0, 0.0], 0):.4f}"
     '0.5514'
 
-    标签平滑把 ε 平分给所有的类，差距太大，损失反而变大，模型就不会过分自信：
+    标签平滑把 ε 平分给所有的类；分数的差距太大，损失反而上升，
+    模型就不会过分自信：
     Label smoothing shares ε among all classes; too large a gap then costs
     more, and the model does not grow overconfident:
 
@@ -136,8 +137,11 @@ def cross_entropy_backward(
     with respect to x_j; times -y_i, summed over i, it is p_j - y_j, as
     the y_i sum to 1:
 
-    >>> [round(g, 4) for g in cross_entropy_backward([2.0, 0.0, -1.0], 0)]
+    >>> for eps in [0.0, 0.3]:
+    ...     grad = cross_entropy_backward([2.0, 0.0, -1.0], 0, eps)
+    ...     print([round(g, 4) for g in grad])
     [-0.1562, 0.1142, 0.042]
+    [0.0438, 0.0142, -0.058]
 
     逆着梯度走，目标的分数升高，其余的按各自的概率降低（ε = 0 时）。
     即使 softmax 已经饱和、而且答错了，梯度也不会消失：
@@ -148,10 +152,10 @@ def cross_entropy_backward(
     >>> [round(g, 4) for g in cross_entropy_backward([64.0, 0.0], 1)]
     [1.0, -1.0]
 
-    各项之和为 0，所以目标那一项由其余各项取负得到；即使 p 舍入成
-    1，它也不是 0：
+    各项之和为 0，所以目标那一项取其余各项之和的相反数；即使 p 舍入
+    成 1，它也还在：
     The entries sum to 0, so the target's is taken as minus the sum of the
-    others; even where p rounds to 1, it is not 0:
+    others; it is still there where p rounds to 1:
 
     >>> f"{cross_entropy_backward([50.0, 0.0], 0)[0]:.4e}"
     '-1.9287e-22'
@@ -176,24 +180,24 @@ def cross_entropy_backward(
 # 4.6 稀疏的变体 | Sparse variants -------------------------------------------
 
 def sparsemax(x: list[float]) -> list[float]:
-    """sparsemax：取离分数最近的概率分布，低分恰好得 0。
-    Sparsemax: the distribution nearest to the scores; low ones get exactly 0.
+    """sparsemax：离分数最近（欧氏距离）的概率分布，太低的分数恰好得 0。
+    Sparsemax: the distribution nearest to the scores; too low ones get 0.
 
         p_i = max(s_i - τ, 0),    τ = (Σ_support s_j - 1) / k,    s_i = x_i - m
 
-    softmax 给每一项都留一点（除非下溢）；要让不相干的恰好为 0，可以略去，
-    也看得清楚，就用它：
-    Softmax leaves a little to every entry (short of underflow); where the
-    irrelevant should be exactly 0, to be skipped and plain to see, use this:
+    要让不相干的项恰好为 0（可以跳过，也容易看懂），就用它；
+    代价是那里没有梯度：
+    Use it where the irrelevant should be exactly 0, to be skipped or easy to
+    read; the price is no gradient there:
 
     >>> sparsemax([0.0, 0.5, 1.0])
     [0.0, 0.25, 0.75]
 
-    支撑集（support）是 p 大于 0 的 k 项。从高到低逐个取，重算 τ，直到下一个 s
-    不高于 τ；τ 从 -1 起只升不降，所以不高于 -1 的不用排序。这里 k = 2：
-    The support is the k entries with p above 0. Take them from the highest
-    down, each time with a new τ, until the next s is not above τ; τ only
-    rises, from -1 on, so what is not above -1 needs no sorting. Here k = 2:
+    支撑集（support）是 p 大于 0 的 k 项，τ 由 p 的和为 1 解出。从高到低逐个
+    取，重算 τ，直到下一个 s 不高于 τ；τ 从 -1 起只升不降。这里 k = 2：
+    The support is the k entries with p above 0; that p sums to 1 gives τ. Take
+    them from the highest down, with a new τ for each, until the next s is not
+    above τ; τ rises from -1. Here k = 2:
 
     >>> tau = (0.0 - 0.5 - 1.0) / 2
     >>> [max(s - tau, 0.0) for s in [-1.0, -0.5, 0.0]]
@@ -225,7 +229,7 @@ def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
 
         grad_x_i = (grad_p_i - mean_support(grad_p)) [p_i > 0]
 
-    支撑集之外，分数稍微变动，结果不变，所以为 0：
+    支撑集之外，分数稍微变动，结果不变，所以梯度为 0：
     Outside the support, moving a score a little changes nothing, hence the 0:
 
     >>> sparsemax_backward([0.0, 0.25, 0.75], [5.0, 1.0, 2.0])
@@ -248,7 +252,7 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     """entmax：从 softmax 到 sparsemax 的一族函数，由 α（alpha）决定。
     Entmax: a family running from softmax to sparsemax, set by α (alpha).
 
-        entmax(x)_i = max(1 + (α - 1)(x_i - c), 0)^(1 / (α - 1))
+        p_i = max(1 + (α - 1)(x_i - c), 0)^(1 / (α - 1)),    Σ_i p_i = 1
 
     α 趋于 1 时，它趋于 exp(x_i - c)，也就是 softmax；α = 2 时是
     max(1 + x_i - c, 0)，也就是 sparsemax；α 越大越稀疏：
@@ -261,11 +265,11 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     [0.0841, 0.2917, 0.6242]
     [0.0, 0.25, 0.75]
 
-    c 使总和为 1，用牛顿法求：从 c = m 起，总和不小于 1，又是 c 的凸函数，
-    所以 c 只升不降，也不会越过。
-    c makes the total 1 and is found by Newton's method, from c = m,
-    where the total is at least 1; as it is convex in c, c only rises and
-    does not overshoot.
+    c 用牛顿法求，使 Σ_i p_i = 1：它对 c 的导数是 -Σ_i p_i^(2 - α)。从 c = m
+    起，Σ_i p_i 不小于 1，又是 c 的凸函数，所以 c 只升不降，也不会越过解。
+    c is found by Newton's method, such that Σ_i p_i = 1; its derivative in c
+    is -Σ_i p_i^(2 - α). From c = m on, where Σ_i p_i is at least 1, and as it
+    is convex in c, c only rises and does not overshoot.
 
     - 来源 Source: Peters, Niculae & Martins 2019
     - 等价 Same as: entmax.entmax_bisect(x, alpha, dim=-1)
@@ -301,9 +305,9 @@ def gumbel_softmax(
     直接抽下标，像 hardmax 一样没有梯度，模型无法靠反向传播学会怎么抽。把随机性
     放进噪声，用 softmax 代替取最大，梯度就能通过；T 越低，结果越接近 one-hot：
     An index that is drawn passes no gradient, like hardmax, and
-    backpropagation cannot teach a model how to draw. With the chance moved
-    into noise and softmax in place of the maximum, gradients pass; the lower
-    T, the closer to one-hot:
+    backpropagation cannot teach a model how to draw. Put the randomness into
+    noise and softmax in place of the maximum, and gradients pass; the lower T,
+    the closer to one-hot:
 
     >>> p = gumbel_softmax([2.0, 1.0], u=[0.5, 0.9], temperature=0.1)
     >>> [round(p_i, 4) for p_i in p]
@@ -384,10 +388,10 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
     [1.0, 0.0, 0.0, 0.0]
     [0.4223, 0.4223, 0.1554, 0.0]
 
-    跨过界线的那一个也要留，否则 top_p 小的时候一个都不剩；刚好达到，或者只差舍
-    入误差（1e-9 以内），就算达到：
+    跨过界线的那一个也要留，否则 top_p 小的时候一个都不剩；刚好达到（误差在
+    1e-9 以内）就算达到：
     The one that crosses the line is kept too, or a small top_p would keep
-    none; reaching top_p exactly, or but for rounding (1e-9), is enough:
+    none; just reaching top_p (to within 1e-9) is enough:
 
     >>> x = [math.log(0.7), math.log(0.2), math.log(0.1)]
     >>> [round(p_i, 4) for p_i in softmax_top_p(x, top_p=0.9)]
@@ -401,9 +405,10 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
     if not 0.0 < top_p <= 1.0:
         raise ValueError(f"softmax_top_p needs 0 < top_p <= 1, got {top_p}")
 
-    kept, reached = set(), 0.0
+    kept: set[int] = set()
+    reached = 0.0
     for i in sorted(range(len(x)), key=lambda i: x[i], reverse=True):
-        if reached < top_p - 1e-9 or top_p == 1.0:
+        if not kept or reached < top_p - 1e-9 or top_p == 1.0:
             kept.add(i)
             reached += p[i]
     total = math.fsum(p[i] for i in kept)
@@ -447,7 +452,7 @@ def main() -> None:
 
     x = [1.2, 1.0, 0.5, 0.0]
     print("""
-4.6  同一组分数的变体：要对数、要恰好为 0、只要最高的几个
+4.6  同一组分数：取对数，让低分恰好为 0，或者只留最高的几个
 4.6  One set of scores: as logs, with exact zeros, or only the highest kept""")
     for name, row in [("x", x),
                       ("softmax", softmax_stable(x)),
