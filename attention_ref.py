@@ -409,8 +409,8 @@ def multi_head_attention(
     project again; returns the output and the weights of each head.
 
         Q = X W_q    n × (h d)          output = merge(heads) W_o
-        K = X W_k    n × (h_kv d)       head_i = attention(Q_i, K_j, V_j)
-        V = X W_v    n × (h_kv d_v)     j = i // (h / h_kv)
+        K = X W_k    n × (h_kv d)       head_i = attention(Q_i, K_g, V_g)
+        V = X W_v    n × (h_kv d_v)     g = i // (h / h_kv)
 
     √d 里的 d 是一个头的维度；W_o 把各头混合起来。这里投影都用单位矩阵 I，
     两个头就分别看 X 的左半和右半，看到的不同。每个头里第三个 token 的权重：

@@ -343,6 +343,7 @@ def test_split_heads_and_merge_heads_are_inverse() -> None:
         assert [(len(p), len(p[0])) for p in parts] == [(3, d)] * heads
         assert str([row[-1] for row in parts[-1]]) == "['a5', 'b5', 'c5']"
         assert merge_heads(parts) == X
+        assert split_heads(X[:1], heads) == [part[:1] for part in parts]
 
 
 def test_multi_head_attention_head_by_head() -> None:
@@ -464,6 +465,7 @@ def test_gumbel_softmax_adds_the_noise_before_the_temperature() -> None:
 
 def test_pictures() -> None:
     assert bar_chart([0.25, 0.75, 0.0], 4) == "0.2500 █\n0.7500 ███\n0.0000"
+    assert bar_chart([0.245], 10) == "0.2450 ██"  # 2.45 blocks are 2
     assert bar_chart([1.0]) == "1.0000 " + "█" * 30
     assert heatmap([[0.0, 1 / 16], [1 / 4, 9 / 16], [1.0, 1e-9]]) == (
         "··▂▂\n▄▄▆▆\n██▂▂")
@@ -845,8 +847,8 @@ cross_entropy_backward needs 0 <= target < n, 0 <= ε <= 1
     matmul(A, A); merge_heads([B, A]); weighted_sum([0.5, 0.5], B)
     multi_head_attention(A, [[1.0] * 3] * 3, B, B, A, 3, None, 2)
     multi_head_attention(A, [[1.0]] * 3, B, B, A, 1, None, 2)
-    attention_with_softmax(A, A, B); attention_online(A, A, B)
-    attention_with_softmax(A, A, A, [[T, T]]); attention_online(A, A, A, [[T]])
+    attention_with_softmax(A, A, B); attention_online(A, A, A, [[T, T]])
+    attention_with_softmax(A, A, A, [[T, T]]); attention_online(A, A, B)
     attention_with_softmax(A, A, A, [[T]] * 2); softmax_stable([[1.0], [2.0]])
     attention_online(A, A, A, [[T]] * 2); attention_online(A, A, [[1.0], []])
     attention_backward(A, A, A, A[:1]); cross_entropy([1.0, 2.0], 0.5)
