@@ -498,20 +498,19 @@ def attention_online(
     V: list[list[float]],
     mask: list[list[bool]] | None = None,
 ) -> list[list[float]]:
-    """在线的注意力：输出相同，但一次只取一个键，不存整行分数。
-    Attention in one pass: the same output, one key at a time, with no row of
-    scores ever stored.
+    """在线的注意力：一次只取一个键，不存整行分数。
+    Attention in one pass: one key at a time, with no row of scores stored.
 
         m' = max(m, S_j),    s' = s exp(m - m') + exp(S_j - m')
         o' = (s exp(m - m') / s') o + (exp(S_j - m') / s') V_j
 
-    n_q × n_k 的分数太多，存不下，所以用完就丢。这就是在线 softmax，
-    只是已有的输出 o 也要跟着缩放。FlashAttention 也是这样，一次取一块键。
-    与前面的输出相同：
+    n_q × n_k 的分数太多，存不下，所以用完就丢。这就是在线 softmax，只是已有的
+    输出 o 也要跟着缩放。FlashAttention 也是这样，一次取一块键。输出与
+    `attention_with_softmax` 的相同：
     The n_q × n_k scores are too many to store, so each is used and dropped.
-    This is online softmax, except that the output so far, o, is rescaled
-    too. FlashAttention does the same, a block of keys at a time. The output
-    is that of above:
+    This is online softmax, except that the output so far, o, is rescaled too.
+    FlashAttention does the same, a block of keys at a time. The output is that
+    of `attention_with_softmax`:
 
     >>> K = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]
     >>> Q = [[4.0, 0.0, 0.0, 0.0], [0.0, 0.0, 4.0, 2.0]]
