@@ -4,8 +4,8 @@
 找什么，每个 token 的键 k 说自己有什么，值 v 是取到的内容。q 与 k 的点积是相似
 度，softmax 把相似度变成权重，输出就是各个值的加权平均。
 A token (a piece of text) takes information from the tokens around it and from
-itself, but from which? Its query q says what it looks for, the key k of each
-token what that one has, and the value v is what is taken from it. The dot
+itself, but from which? Its query q says what it looks for, each token's key k
+says what that token has, and the value v is what is taken from it. The dot
 product of q and k is their similarity, softmax turns similarities into
 weights, and the output is the values averaged with these weights.
 
@@ -13,9 +13,9 @@ weights, and the output is the values averaged with these weights.
 得来的矩阵（投影）：X W_q 得 Q，X W_k 得 K，X W_v 得 V。注意力本身不看次序，
 所以位置也要编进 X。
 In self-attention all three come from one X: each row is the vector of a token
-(its embedding), times learned matrices (projections): X W_q gives Q, X W_k
-gives K, X W_v gives V. Attention itself does not see the order, so positions
-are encoded in X.
+(its embedding). Learned matrices (projections) turn it into the three: X W_q
+gives Q, X W_k gives K, X W_v gives V. Attention itself does not see the order,
+so positions are encoded in X.
 
 这是第 4 章 4.5 节。矩阵是由行组成的嵌套列表，一行一个 token。
 This is section 4.5 of chapter 4. A matrix is a nested list of rows,
@@ -79,14 +79,14 @@ def attention_scores(
 
         S = Q Kᵀ / √d,    S_ij = (Q_i · K_j) scale,    scale = 1/√d
 
-    为什么除以 √d？若 q 和 k 的分量相互独立，均值为 0，方差为 1，则每个 q_i k_i
-    的均值为 0，方差为 E[q_i²] E[k_i²] = 1。d 项的方差相加得 d，标准差就是 √d：
-    d 很大时，softmax 饱和，几乎不传梯度。除以 √d，标准差回到 1：
+    为什么除以 √d？若 q 和 k 的分量相互独立，均值为 0，方差为 1，则每个乘积 q_c
+    k_c 的均值为 0，方差为 E[q_c²] E[k_c²] = 1。d 项的方差相加得 d，标准差就是
+    √d：d 很大时，softmax 饱和，几乎不传梯度。除以 √d，标准差回到 1：
     Why √d? If the components of q and k are independent with mean 0 and
-    variance 1, each q_i k_i has mean 0 and variance E[q_i²] E[k_i²] = 1. The
-    variances of d terms add up to d, so the standard deviation is √d: for a
-    large d softmax saturates and passes hardly any gradient. Dividing by √d
-    brings the standard deviation back to 1:
+    variance 1, each product q_c k_c has mean 0 and variance E[q_c²]
+    E[k_c²] = 1. The variances of d terms add up to d, so the standard
+    deviation is √d: for a large d softmax saturates and passes hardly any
+    gradient. Dividing by √d brings the standard deviation back to 1:
 
     >>> import random
     >>> g = random.Random(0).gauss
@@ -265,11 +265,12 @@ def padding_mask(
         keep_ij = j < length
 
     一批序列长短不一，短的用填充补齐。屏蔽的是键（列），不是查询（行），
-    所以填充的 K 和 V 不管是什么，都进不了输出；填充的 Q 则照样参加计算：
-    The sequences of a batch differ in length, and padding fills up the
-    short ones. It hides keys (columns), not queries (rows): whatever the
-    padding is in K and V, it cannot get into the output; in Q it is
-    computed with like the rest:
+    所以填充的 K 和 V 不管是什么，都进不了输出；填充的 Q 照样参加计算，它们的输
+    出不用就是了：
+    The sequences of a batch differ in length, and padding fills up the short
+    ones. It hides keys (columns), not queries (rows): whatever the padding is
+    in K and V, it cannot get into the output; padding rows of Q are computed
+    like the rest, and their outputs are ignored:
 
     >>> for row in padding_mask(2, 3, length=2):
     ...     print(*map(int, row))
@@ -285,9 +286,9 @@ def padding_mask(
 
 
 def heatmap(weights: list[list[float]]) -> str:
-    """热图：一行一个查询，一列一个键；权重越大，方块越高，· 是 0。
-    A heat map: a row for each query, a column for each key; the larger the
-    weight, the taller the block; · is 0.
+    """热图：一行一个查询，两格一个键；权重越大，方块越高，· 是 0。
+    A heat map: a row for each query, two characters for each key; the larger
+    the weight, the taller the block; · is 0.
 
         ▂ ≤ 1/16    ▄ ≤ 1/4    ▆ ≤ 9/16    █ ≤ 1
 
@@ -355,8 +356,11 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
     about as much as a single wide head. Letters for tokens and digits for
     columns show where each entry goes:
 
-    >>> split_heads([["a0", "a1", "a2", "a3"], ["b0", "b1", "b2", "b3"]], 2)
-    [[['a0', 'a1'], ['b0', 'b1']], [['a2', 'a3'], ['b2', 'b3']]]
+    >>> X = [[f"{token}{column}" for column in range(6)] for token in "ab"]
+    >>> for head in split_heads(X, heads=2):
+    ...     print(head)
+    [['a0', 'a1', 'a2'], ['b0', 'b1', 'b2']]
+    [['a3', 'a4', 'a5'], ['b3', 'b4', 'b5']]
 
     - 来源 Source: Vaswani et al. 2017, §3.2.2
     - 等价 Same as: X.reshape(n, heads, d).swapaxes(0, 1)
@@ -428,11 +432,13 @@ def multi_head_attention(
 
     每个 token 的键和值都要存进 KV 缓存。kv_heads（h_kv）少于 heads（h）时，
     几个查询头共用一组键和值，缓存就小了，这叫分组查询注意力（GQA）；kv_heads
-    为 1 时叫多查询注意力（MQA）：
+    为 1 时叫多查询注意力（MQA）。这里头 0 和 1 共用，2 和 3 共用；各头中第一个
+    token 对第一个键的权重：
     The keys and values of every token go into the KV cache. With kv_heads
     (h_kv) below heads (h), several query heads share keys and values, and the
     cache shrinks: grouped-query attention (GQA), or with kv_heads 1
-    multi-query attention (MQA):
+    multi-query attention (MQA). Here heads 0 and 1 share, and 2 and 3; the
+    weight of the first key for the first token, in each head:
 
     >>> W = [row[:2] for row in I]  # 2 + 2 numbers per token, not 4 + 4
     >>> _, weights = multi_head_attention(X, I, W, W, I, heads=4, kv_heads=2)
@@ -562,27 +568,30 @@ def attention_backward(
         grad_Q = (grad_S / √d) K,    grad_K = (grad_S / √d)ᵀ Q
         grad_V = weightsᵀ grad_output
 
-    mask 要与前向的相同。这里是因果掩码，损失是第一个输出；它只看第一个 token，
+    由 output_i = Σ_j weights_ij V_j 和 S_ij = Q_i · K_j / √d 逐层求导。mask 要
+    与前向的相同；这里是因果掩码，损失是第一个输出，它只看第一个 token，
     所以第二个值的梯度是 0：
-    mask must be that of the forward pass. Here it is causal, and the loss is
-    the first output; that sees the first token only, so the gradient of the
-    second value is 0:
+    By differentiating output_i = Σ_j weights_ij V_j and S_ij = Q_i · K_j / √d
+    in turn. mask must be that of the forward pass; here it is causal, and the
+    loss is the first output, which sees the first token only, so the gradient
+    of the second value is 0:
 
-    >>> Q, K = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 2.0], [0.0, 1.0]]
+    >>> Q, K = [[1.0, 0.0], [0.0, 2.0]], [[1.0, 2.0], [0.0, 1.0]]
     >>> V, causal = [[1.0], [4.0]], [[True, False], [True, True]]
     >>> attention_backward(Q, K, V, [[1.0], [0.0]], causal)[2]
     [[1.0], [0.0]]
 
     用差商检验，损失是第二个输出：
-    Checked by a difference quotient, the loss being the second output:
+    Checked by difference quotients, the loss being the second output:
 
-    >>> _, grad_K, _ = attention_backward(Q, K, V, [[0.0], [1.0]], causal)
-    >>> def loss(k):
-    ...     K = [[1.0, 2.0], [0.0, k]]
+    >>> grad_Q, grad_K, _ = attention_backward(Q, K, V, [[0.0], [1.0]], causal)
+    >>> def loss(q, k):
+    ...     Q, K = [[1.0, 0.0], [0.0, q]], [[1.0, k], [0.0, 1.0]]
     ...     return attention_with_softmax(Q, K, V, causal)[0][1][0]
-    >>> slope = (loss(1.0 + 1e-5) - loss(1.0 - 1e-5)) / 2e-5
-    >>> round(grad_K[1][1], 6), round(slope, 6)
-    (0.469196, 0.469196)
+    >>> slopes = (loss(2 + 1e-5, 2.0) - loss(2 - 1e-5, 2.0)) / 2e-5, (
+    ...     loss(2.0, 2 + 1e-5) - loss(2.0, 2 - 1e-5)) / 2e-5
+    >>> [round(v, 6) for v in (grad_Q[1][1], grad_K[0][1], *slopes)]
+    [-0.333732, -0.667463, -0.333732, -0.667463]
 
     - 来源 Source: Dao et al. 2022, Appendix B.4
     - 等价 Same as: torch.autograd.grad(output, (Q, K, V), grad_output)
@@ -622,18 +631,17 @@ def main() -> None:
     print("""
 4.5  为什么除以 √d：d 越大，分数的标准差越大，最大的权重越接近 1
 4.5  Why √d: a larger d spreads the scores and drives the largest weight to 1
-         std of QK^T   mean max weight   std of QK^T/√d   mean max weight""")
+           std QK^T    mean top weight     std QK^T/√d    mean top weight""")
     for d in [4, 64, 1024]:
-        g = random.Random(d).gauss
+        g = random.Random(d + 12).gauss
         X = [[g(0.0, 1.0) for _ in range(d)] for _ in range(108)]
-        both = [attention_scores(X[8:], X[:8], scale) for scale in (1.0, None)]
         print(f"d = {d:<4}" + "".join(
             f"{math.sqrt(sum(dot(s, s) for s in S) / 800):14.1f}"
             f"{sum(max(softmax_stable(s)) for s in S) / 100:17.2f}"
-            for S in both))
+            for S in [attention_scores(X[8:], X[:8], c) for c in (1.0, None)]))
     print("""
 4.5  词看词（有相同的字母就相似）；左：没有掩码，右：因果掩码，看不到后面
-4.5  Words look at words (alike = shared letters); right: with causal mask""")
+4.5  Words look at words (alike = shared letters); left free, right causal""")
     words = "the cat sat on the mat".split()
     X = [[2.0 * word.count(a) for a in "acehmnost"] for word in words]
     pictures = [heatmap(attention_with_softmax(X, X, X, mask)[1]).split()
@@ -643,22 +651,22 @@ def main() -> None:
         print(f"     {word:6}{'   '.join(row)}".rstrip())
     print("""
 4.5  一个头从四个单词学会倒写，写出没见过的 softmax；行：写的字母，列：读的
-4.5  A head learns from four words to write backwards, and so writes softmax,
-     which was not among them; row: the letter written, column: that read""")
+4.5  A head learns from four words to write backwards, and then does so with
+     softmax, never seen; row: the letter written, column: the letter read""")
     abc, g, frames = "abcdefghijklmnopqrstuvwxyz", random.Random(0).gauss, []
-    one_hot = {word: [[10.0 * (a == b) for a in abc] for b in word] for word in
+    letters = {word: [[10.0 * (a == b) for a in abc] for b in word] for word in
                ["softmax", "weights", "queries", "product", "entropy"]}
     Q, K = ([[g(0.0, 0.1) for _ in range(8)] for _ in range(7)] for _ in "QK")
     for epoch in range(11):
-        output, weights = attention_with_softmax(Q, K, one_hot["softmax"])
+        output, weights = attention_with_softmax(Q, K, letters["softmax"])
         text, loss = "".join(abc[o.index(max(o))] for o in output), 0.0
-        for word in list(one_hot)[1:]:
-            output, _ = attention_with_softmax(Q, K, one_hot[word])
+        for word in list(letters)[1:]:
+            output, _ = attention_with_softmax(Q, K, letters[word])
             grad = [softmax_stable(o) for o in output]
             for i, letter in enumerate(reversed(word)):
                 loss -= math.log(grad[i][abc.index(letter)]) / 28
                 grad[i][abc.index(letter)] -= 1.0  # p - y
-            grads = attention_backward(Q, K, one_hot[word], grad)
+            grads = attention_backward(Q, K, letters[word], grad)
             for row, step in zip(Q + K, grads[0] + grads[1]):
                 row[:] = [a - 0.5 * b for a, b in zip(row, step)]
         if epoch in (0, 1, 2, 4, 10):

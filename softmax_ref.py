@@ -51,9 +51,9 @@ def softmax_naive(x: list[float]) -> list[float]:
 
     分数超过约 709.78，exp 就上溢（超出浮点数的范围）；全都很低时则下溢（小到成
     了 0）：先是悄悄算错（第一项应为 0.8808），再低就要 0 除以 0：
-    Above about 709.78 exp overflows (the range of floats); where all scores
-    are very low it underflows (to 0): first the answer is silently wrong (the
-    first entry should be 0.8808), and lower still it is 0 / 0:
+    Above about 709.78 exp overflows (leaves the range of floats); where all
+    scores are very low it underflows (to 0): first the answer is silently
+    wrong (the first entry should be 0.8808), and lower still it is 0 / 0:
 
     >>> softmax_naive([-744.0, -746.0])
     [1.0, 0.0]
@@ -108,15 +108,15 @@ def softmax_stable(x: list[float]) -> list[float]:
 
         softmax(x)_i = exp(x_i - m) / Σ_j exp(x_j - m),    m = max(x)
 
-    减去 m，就是分子、分母同除以 exp(m)，概率不变：p_i / p_j = exp(x_i - x_j)
-    只看差距。换成别的递增正函数 f 就不行：要使所有分数加 c 时 f(x_i) / f(x_j)
-    不变，f(x + c) / f(x) 就不能随 x 变化，即 f(x + c) = f(x) f(c) / f(0)，
-    这样的 f 只有 a b^x：
+    减去 m，就是分子、分母同除以 exp(m)，概率不变。递增的正函数 f 里，只有 a
+    b^x 才行：要使所有分数加 c 时 f(x_i) / f(x_j) 不变，f(x + c) / f(x) 就不能
+    随 x 变化，即 f(x + c) = f(x) f(c) / f(0)（换一个 b 只是换温度，见 4.4）。
+    所以只看差距：
     Subtracting m divides numerator and denominator by exp(m) and changes no
-    probability: p_i / p_j = exp(x_i - x_j) sees only gaps. No other increasing
-    positive f does: for f(x_i) / f(x_j) to stay when c is added to every
-    score, f(x + c) / f(x) must not depend on x, so f(x + c) = f(x)
-    f(c) / f(0), which only a b^x fulfils:
+    probability. Of increasing positive f, only a b^x allows it: for
+    f(x_i) / f(x_j) to stay when c is added to every score, f(x + c) / f(x)
+    must not depend on x, so f(x + c) = f(x) f(c) / f(0) (another b is another
+    temperature, see 4.4). So only gaps count:
 
     >>> softmax_stable([1000.0, 1001.0]) == softmax_stable([0.0, 1.0])
     True
@@ -257,6 +257,7 @@ def logsumexp(x: list[float]) -> float:
         return -math.inf
 
     m = max(x)
+    # x_i == m：inf - inf 会是 nan | where x_i == m: inf - inf would be nan
     e = [1.0 if x_i == m else math.exp(x_i - m) for x_i in x]
     others = math.fsum(e + [-1.0])  # 减去 1 | less the 1
     if math.isnan(others):
@@ -285,11 +286,12 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
 
     对角线上是 p_i (1 - p_i)；一个分数上升，别的概率就下降，所以别处为负。
     最高分领先很多时，J 的各项都接近 0：饱和的 softmax 几乎不传梯度（例外见
-    `cross_entropy_backward`）。J 中最大的一项：
-    The diagonal is p_i (1 - p_i); as one score rises, the other probabilities
-    fall, hence the negative entries. With the highest score far ahead all of J
-    is close to 0: a saturated softmax passes hardly any gradient (for an
-    exception see `cross_entropy_backward`). The largest entry of J:
+    variants_ref 的 `cross_entropy_backward`）。J 中最大的一项：
+    The diagonal is p_i (1 - p_i); as one score rises, the other
+    probabilities fall, hence the negative entries. With the highest score
+    far ahead all of J is close to 0: a saturated softmax passes hardly any
+    gradient (for an exception see `cross_entropy_backward` in variants_ref).
+    The largest entry of J:
 
     >>> for x in [1.0, 0.0, -1.0], [8.0, 0.0, -8.0], [64.0, 0.0, -64.0]:
     ...     print(f"{max(map(max, softmax_jacobian(x))):.0e}")
@@ -315,11 +317,12 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
 
         grad_x_i = p_i (grad_p_i - Σ_j p_j grad_p_j)
 
-    这就是雅可比矩阵乘 grad_p（链式法则），但不必造出矩阵，只要 O(n)。p_i 乘的
-    是 grad_p_i 高出平均值（按 p 加权）的部分，所以各项相等时，梯度为 0：
-    It is the Jacobian times grad_p (the chain rule), in O(n) and without the
-    matrix. p_i is multiplied by how far grad_p_i lies above the mean (weighted
-    by p), so if all are equal, the gradient is 0:
+    这就是（对称的）雅可比矩阵乘 grad_p（链式法则），但不必造出矩阵，
+    只要 O(n)。p_i 乘的是 grad_p_i 高出平均值（按 p 加权）的部分，所以各项相等
+    时，梯度为 0：
+    It is the Jacobian, which is symmetric, times grad_p (the chain rule), in
+    O(n) and without the matrix. p_i is multiplied by how far grad_p_i lies
+    above the mean (weighted by p), so if all are equal, the gradient is 0:
 
     >>> softmax_backward([0.5, 0.5], [1.0, 0.0])
     [0.25, -0.25]
@@ -387,8 +390,8 @@ def main() -> None:
 
     x = [1.0, 2.0, 3.0]
     print(f"""\
-4.1  减去最大值 m，（除以温度 T，这里是 1，）取指数，除以总和
-4.1  Subtract the maximum m, (divide by T, here 1,) exp, divide by the sum
+4.1  减去最大值 m，除以温度 T（这里 T = 1），取指数，除以总和
+4.1  Subtract the maximum m, divide by T (here T = 1), exp, divide by the sum
 {softmax_steps(x)}
 
 4.2  每个分数加 1000 或减 1000，概率本应不变；照公式直接算，就会出错
@@ -405,7 +408,7 @@ def main() -> None:
 
     print("""
 4.3  最高分领先很多就饱和（极端化）：概率接近 0 和 1，∂p_i/∂x_j 接近 0
-4.3  A score far ahead saturates it: p close to 0 and 1, ∂p_i/∂x_j close to 0
+4.3  A score far ahead saturates softmax: p near 0 and 1, ∂p_i/∂x_j near 0
 x              softmax(x)                      largest ∂p_i/∂x_j""")
     for x_2, x_3 in [(1, 1), (2, 3), (5, 10), (50, 100), (500, 1000)]:
         J = softmax_jacobian([1.0, x_2, x_3])

@@ -14,7 +14,7 @@ generation often use.
     p        概率分布 | a distribution
     y, ε     目标分布，标签平滑 | the target distribution, label smoothing
     τ        阈值，从 m 量起 | a threshold, measured from m
-    u        均匀随机数，0 < u < 1 | uniform random numbers, 0 < u < 1
+    u        0 到 1 的均匀随机数 | uniform random numbers from 0 to 1
     [i = j]  成立时为 1，否则为 0 | 1 where it holds, else 0
 """
 
@@ -49,9 +49,9 @@ def log_softmax(x: list[float]) -> list[float]:
     (-0.6931, 0.0)
 
     Σ_others 少一个最大项，即 exp(0) = 1；log1p(y) 是 log(1 + y)，但很小的 y 不
-    会先被舍入掉。SciPy 和 PyTorch 在此得 0：
+    会先被舍入掉（SciPy 和 PyTorch 在这里得 0）：
     Σ_others lacks one largest term, exp(0) = 1; log1p(y) is log(1 + y), but a
-    tiny y is not first rounded away. SciPy and PyTorch return 0 here:
+    tiny y is not first rounded away (SciPy and PyTorch return 0 here):
 
     >>> f"{log_softmax([40.0, 0.0])[0]:.3e}"
     '-4.248e-18'
@@ -80,12 +80,12 @@ def cross_entropy(
 
     为什么是 -log p？答案全对的概率（似然）是各个 p 的乘积，取对数变成和，
     再取负，就成了越小越好的损失：p = 1 时为 0，p 趋于 0 时没有上限。叫“交叉”，
-    因为一边是目标 y，一边是预测 p；y = p 时就是熵。目标各不相同时：
+    因为一边是目标 y，一边是预测 p；y = p 时就是熵。依次以每一类为目标：
     Why -log p? The probability of getting every answer right (the likelihood)
     is the product of the p; the log makes it a sum, and the minus a loss, the
     smaller the better: 0 at p = 1, without bound as p approaches 0. It is
     "cross" because it takes two distributions, the target y and the prediction
-    p; for y = p it is the entropy. With each class as the target:
+    p; for y = p it is the entropy. With each class in turn as the target:
 
     >>> [round(cross_entropy([2.0, 0.0, -8.0], i), 4) for i in range(3)]
     [0.127, 2.127, 10.127]
@@ -193,11 +193,11 @@ def sparsemax(x: list[float]) -> list[float]:
     >>> sparsemax([0.0, 0.5, 1.0])
     [0.0, 0.25, 0.75]
 
-    支撑集（support）是 p 大于 0 的 k 项，τ 由 p 的和为 1 解出。从高到低逐个
-    取，重算 τ，直到下一个 s 不高于 τ；τ 从 -1 起只升不降。这里 k = 2：
-    The support is the k entries with p above 0; that p sums to 1 gives τ. Take
-    them from the highest down, with a new τ for each, until the next s is not
-    above τ; τ rises from -1. Here k = 2:
+    支撑集（support）是 p 大于 0 的 k 项：各减去同一个 τ，使和为 1。从高到低逐
+    个取，重算 τ（从 -1 起只升不降），直到下一个 s 不高于 τ。这里 k = 2：
+    The support is the k entries with p above 0, each lowered by the same τ for
+    a sum of 1. Take them from the highest down, recomputing τ (which rises
+    from -1), until the next s is not above it. Here k = 2:
 
     >>> tau = (0.0 - 0.5 - 1.0) / 2
     >>> [max(s - tau, 0.0) for s in [-1.0, -0.5, 0.0]]
@@ -265,11 +265,13 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     [0.0841, 0.2917, 0.6242]
     [0.0, 0.25, 0.75]
 
-    c 用牛顿法求，使 Σ_i p_i = 1：它对 c 的导数是 -Σ_i p_i^(2 - α)。从 c = m
-    起，Σ_i p_i 不小于 1，又是 c 的凸函数，所以 c 只升不降，也不会越过解。
-    c is found by Newton's method, such that Σ_i p_i = 1; its derivative in c
-    is -Σ_i p_i^(2 - α). From c = m on, where Σ_i p_i is at least 1, and as it
-    is convex in c, c only rises and does not overshoot.
+    c 使 Σ_i p_i = 1，用牛顿法求；Σ_i p_i 对 c 的导数是 -Σ_i p_i^(2 - α)。
+    从 c = m 起，Σ_i p_i 不小于 1，又是 c 的凸函数，所以 c 只升不降，
+    也不会越过解。
+    c makes Σ_i p_i = 1 and is found by Newton's method; the derivative of
+    Σ_i p_i with respect to c is -Σ_i p_i^(2 - α). It starts at c = m, where
+    Σ_i p_i is at least 1; as Σ_i p_i is convex in c, each step raises c and
+    none overshoots.
 
     - 来源 Source: Peters, Niculae & Martins 2019
     - 等价 Same as: entmax.entmax_bisect(x, alpha, dim=-1)
@@ -306,8 +308,8 @@ def gumbel_softmax(
     放进噪声，用 softmax 代替取最大，梯度就能通过；T 越低，结果越接近 one-hot：
     An index that is drawn passes no gradient, like hardmax, and
     backpropagation cannot teach a model how to draw. Put the randomness into
-    noise and softmax in place of the maximum, and gradients pass; the lower T,
-    the closer to one-hot:
+    noise, use softmax in place of the maximum, and gradients pass; the lower
+    T, the closer to one-hot:
 
     >>> p = gumbel_softmax([2.0, 1.0], u=[0.5, 0.9], temperature=0.1)
     >>> [round(p_i, 4) for p_i in p]
@@ -331,7 +333,7 @@ def gumbel_softmax(
     - 等价 Same as: torch.nn.functional.gumbel_softmax(x, tau=temperature)
     - 需要 Needs: math, softmax_stable, softmax_with_temperature
     """
-    m = max(x)  # 先减去，免得很大的分数吞没噪声 | or it swallows the noise
+    m = max(x)  # 先减去，否则会吞没噪声 | or a large m swallows the noise
     noisy = [x_i - m - math.log(-math.log(u_i))
              for x_i, u_i in zip(x, u, strict=True)]
     return softmax_with_temperature(noisy, temperature)
@@ -341,7 +343,7 @@ def softmax_top_k(x: list[float], k: int) -> list[float]:
     """top-k：只在最高的 k 个分数之间做 softmax，其余为 0。
     Top-k: softmax among the k highest scores, 0 elsewhere.
 
-        p_i = exp(x_i) / Σ_top-k exp(x_j) [i ∈ top-k]
+        p_i = exp(x_i) [i ∈ top-k] / Σ_top-k exp(x_j)
 
     词表里有几万个几乎不可能的 token，加起来却常被抽中，文本就跑题；
     top-k 去掉它们：
@@ -436,6 +438,7 @@ def sample(p: list[float], u: float) -> int:
     if min(p) < 0.0 or not abs(total - 1.0) <= 1e-6 or not 0.0 <= u < 1.0:
         raise ValueError("sample needs p >= 0 with a sum of 1, 0 <= u < 1")
 
+    # 取最后一段：加起来可能略小于 1 | the last piece: the sum may miss 1
     start, drawn = 0.0, 0
     for i, p_i in enumerate(p):
         if p_i > 0.0 and start <= u:
