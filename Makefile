@@ -24,7 +24,7 @@ test: python
 	echo "making .venv, once, with $(PACKAGES)"; \
 	$(PYTHON) -I -m venv --clear .venv && $$run -I -m pip install -q $(PACKAGES); \
 	} || { echo "make test needs $(PACKAGES), see above" >&2; exit 1; }; }; \
-	$$run -I -X utf8 -B -m pytest -q -x --tb=short -c /dev/null --rootdir=. \
+	$$run -I -X utf8 -B -m pytest -q -x -rN --tb=short -c /dev/null --rootdir=. \
 	--noconftest --import-mode=append -p no:cacheprovider test_all.py && \
 	$$run -I -m mypy --strict --config-file= $(MODULES) test_all.py
 

@@ -108,13 +108,13 @@ def softmax_stable(x: list[float]) -> list[float]:
 
         softmax(x)_i = exp(x_i - m) / Σ_j exp(x_j - m),    m = max(x)
 
-    减去 m，就是分子、分母同除以 exp(m)，概率不变。递增的正函数 f 里，只有 a
-    b^x 才行：要使所有分数加 c 时 f(x_i) / f(x_j) 不变，f(x + c) / f(x) 就不能
-    随 x 变化，即 f(x + c) = f(x) f(c) / f(0)（换一个 b 只是换温度，见 4.4）。
-    所以只看差距：
+    减去 m，就是分子、分母同除以 exp(m)，概率不变。递增的正函数 f 里，只有 b^x
+    和它的倍数才行：要使所有分数加 c 时 f(x_i) / f(x_j) 不变，f(x + c) / f(x)
+    就不能随 x 变化，即 f(x + c) = f(x) f(c) / f(0)（换一个 b 只是换温度，
+    见 4.4）。所以只看差距：
     Subtracting m divides numerator and denominator by exp(m) and changes no
-    probability. Of increasing positive f, only a b^x allows it: for
-    f(x_i) / f(x_j) to stay when c is added to every score, f(x + c) / f(x)
+    probability. Of increasing positive f, only b^x and its multiples allow it:
+    for f(x_i) / f(x_j) to stay when c is added to every score, f(x + c) / f(x)
     must not depend on x, so f(x + c) = f(x) f(c) / f(0) (another b is another
     temperature, see 4.4). So only gaps count:
 
