@@ -132,7 +132,7 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
     """
     for k in keep:
         if not isinstance(k, int) or k not in (True, False):
-            raise ValueError(f"softmax_masked needs True or False, got {k}")
+            raise ValueError(f"softmax_masked needs True or False, got {k!r}")
 
     kept = [x_i if k else -math.inf for x_i, k in zip(x, keep, strict=True)]
     return softmax_stable(kept) if any(keep) else [0.0] * len(x)
@@ -199,8 +199,8 @@ def attention_with_softmax(
     >>> [[round(w, 4) for w in row] for row in weights]
     [[0.787, 0.1065, 0.1065], [0.09, 0.2447, 0.6652]]
 
-    所以第一个输出接近 cat 的 10，第二个接近 mat 的 30：
-    So the first output is near the 10 of cat, the second near the 30 of mat:
+    所以第一个输出最接近 cat 的 10，第二个最接近 mat 的 30：
+    So the first output is nearest to cat's 10, the second to mat's 30:
 
     >>> [[round(v, 4) for v in row] for row in output]
     [[13.1952], [25.7521]]
@@ -343,7 +343,7 @@ def matmul(A: list[list[float]], B: list[list[float]]) -> list[list[float]]:
 
 def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
     """把列分给各个头，每个 token 仍占一行。
-    Deal out the columns to the heads; each token keeps its row.
+    Divide the columns among the heads; each token keeps its row.
 
         n × (h d) -> h × n × d
 
@@ -431,12 +431,12 @@ def multi_head_attention(
     [0.576, 0.14, 0.284]
 
     每个 token 的键和值都要存进 KV 缓存。kv_heads（h_kv）少于 heads（h）时，
-    几个查询头共用一组键和值，缓存就小了，这叫分组查询注意力（GQA）；kv_heads
-    为 1 时叫多查询注意力（MQA）。这里头 0 和 1 共用，2 和 3 共用；各头中第一个
-    token 对第一个键的权重：
+    几个查询头共用一组键和值，缓存就小了，这叫分组查询注意力（GQA）；
+    kv_heads = 1 时叫多查询注意力（MQA）。这里头 0 和 1 共用，2 和 3 共用；
+    各头中第一个 token 对第一个键的权重：
     The keys and values of every token go into the KV cache. With kv_heads
     (h_kv) below heads (h), several query heads share keys and values, and the
-    cache shrinks: grouped-query attention (GQA), or with kv_heads 1
+    cache shrinks: grouped-query attention (GQA) or, with kv_heads = 1,
     multi-query attention (MQA). Here heads 0 and 1 share, and 2 and 3; the
     weight of the first key for the first token, in each head:
 
@@ -571,10 +571,10 @@ def attention_backward(
     由 output_i = Σ_j weights_ij V_j 和 S_ij = Q_i · K_j / √d 逐层求导。mask 要
     与前向的相同；这里是因果掩码，损失是第一个输出，它只看第一个 token，
     所以第二个值的梯度是 0：
-    By differentiating output_i = Σ_j weights_ij V_j and S_ij = Q_i · K_j / √d
-    in turn. mask must be that of the forward pass; here it is causal, and the
-    loss is the first output, which sees the first token only, so the gradient
-    of the second value is 0:
+    Derived by differentiating output_i = Σ_j weights_ij V_j and S_ij = Q_i ·
+    K_j / √d in turn. mask must be that of the forward pass; here it is causal,
+    and the loss is the first output, which sees the first token only, so the
+    gradient of the second value is 0:
 
     >>> Q, K = [[1.0, 0.0], [0.0, 2.0]], [[1.0, 2.0], [0.0, 1.0]]
     >>> V, causal = [[1.0], [4.0]], [[True, False], [True, True]]
@@ -614,7 +614,7 @@ def main() -> None:
     """走一遍 4.5 节 | Walk through section 4.5."""
     import random
     import sys
-    if hasattr(sys.stdout, "reconfigure"):  # 无法编码的字符换成 ? | print ?
+    if hasattr(sys.stdout, "reconfigure"):  # 无法编码的换成 ? | unprintable: ?
         sys.stdout.reconfigure(errors="replace")
     K = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]
     V, q = [[10.0], [20.0], [30.0]], [0.0, 0.0, 4.0, 2.0]
@@ -651,8 +651,8 @@ def main() -> None:
         print(f"     {word:6}{'   '.join(row)}".rstrip())
     print("""
 4.5  一个头从四个单词学会倒写，写出没见过的 softmax；行：写的字母，列：读的
-4.5  A head learns from four words to write backwards, and then does so with
-     softmax, never seen; row: the letter written, column: the letter read""")
+4.5  A head learns from four words to write backwards, then reverses a word it
+     has never seen, "softmax"; row: the letter written, column: that read""")
     abc, g, frames = "abcdefghijklmnopqrstuvwxyz", random.Random(0).gauss, []
     letters = {word: [[10.0 * (a == b) for a in abc] for b in word] for word in
                ["softmax", "weights", "queries", "product", "entropy"]}

@@ -43,7 +43,7 @@ def softmax_naive(x: list[float]) -> list[float]:
 
     为什么用 exp？直接除以总和，会有负数（左边，总和 2）；取平方不分正负，
     最低的 -2 反而得 0.8（右边，总和 5）：
-    Why exp? Scores over their sum can be negative (left, sum 2); squares
+    Why exp? Scores divided by their sum can be negative (left, sum 2); squares
     ignore the sign, and -2, the lowest score, would get 0.8 (right, sum 5):
 
     >>> [s / 2 for s in [-1, 1, 2]], [s * s / 5 for s in [-2, 0, 1]]
@@ -81,7 +81,7 @@ def hardmax(x: list[float]) -> list[float]:
     损失（预测有多差）变多少；而分数稍微一动，softmax 会变，hardmax 却不变，
     梯度几乎处处为 0，训练就不知道该往哪边调：
     It tells which is largest, not by how much; ties go to the first. Training
-    goes by the gradient: how much the loss (how bad the predictions are)
+    is guided by the gradient: how much the loss (how bad the predictions are)
     changes as a parameter changes slightly. When scores change slightly,
     softmax changes, but hardmax does not: its gradient is 0 almost everywhere
     and gives no direction:
@@ -113,10 +113,10 @@ def softmax_stable(x: list[float]) -> list[float]:
     就不能随 x 变化，即 f(x + c) = f(x) f(c) / f(0)（换一个 b 只是换温度，
     见 4.4）。所以只看差距：
     Subtracting m divides numerator and denominator by exp(m) and changes no
-    probability. Of increasing positive f, only b^x and its multiples allow it:
-    for f(x_i) / f(x_j) to stay when c is added to every score, f(x + c) / f(x)
-    must not depend on x, so f(x + c) = f(x) f(c) / f(0) (another b is another
-    temperature, see 4.4). So only gaps count:
+    probability. Among increasing positive f, only b^x and its multiples allow
+    this: for f(x_i) / f(x_j) to stay when c is added to every score,
+    f(x + c) / f(x) must not depend on x, so f(x + c) = f(x) f(c) / f(0)
+    (another b is another temperature, see 4.4). Only gaps count:
 
     >>> softmax_stable([1000.0, 1001.0]) == softmax_stable([0.0, 1.0])
     True
@@ -259,7 +259,7 @@ def logsumexp(x: list[float]) -> float:
     m = max(x)
     # x_i == m：inf - inf 会是 nan | where x_i == m: inf - inf would be nan
     e = [1.0 if x_i == m else math.exp(x_i - m) for x_i in x]
-    others = math.fsum(e + [-1.0])  # 减去 1 | less the 1
+    others = math.fsum(e + [-1.0])  # 减去 1 | minus the 1
     if math.isnan(others):
         raise ValueError("logsumexp needs scores without nan")
     return m + math.log1p(others)
@@ -385,7 +385,7 @@ def softmax_steps(x: list[float], temperature: float = 1.0) -> str:
 def main() -> None:
     """走一遍 4.1 到 4.4 节 | Walk through sections 4.1 to 4.4."""
     import sys
-    if hasattr(sys.stdout, "reconfigure"):  # 无法编码的字符换成 ? | print ?
+    if hasattr(sys.stdout, "reconfigure"):  # 无法编码的换成 ? | unprintable: ?
         sys.stdout.reconfigure(errors="replace")
 
     x = [1.0, 2.0, 3.0]

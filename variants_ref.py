@@ -2,8 +2,9 @@
 
 训练要的是 softmax 的对数，生成文本要按概率采样，有时还要让不相干的项恰好得 0；
 这些都从 softmax 变来。
-Training needs the log of softmax, generating text draws from it, and at times
-what is irrelevant should get exactly 0; all of these come from softmax.
+Training needs the log of softmax, text generation samples from the
+probabilities, and at times what is irrelevant should get exactly 0; all of
+these come from softmax.
 
 这是第 4 章 4.6 节，以及训练和生成时常用的几个函数。
 This is section 4.6 of chapter 4, with a few functions that training and
@@ -29,7 +30,7 @@ softmax_standard = softmax_stable  # 4.6 节的名字 | its name in section 4.6
 
 def log_softmax(x: list[float]) -> list[float]:
     """softmax 的对数：训练的损失由它算出。
-    The log of softmax: the losses of training are computed from it.
+    The log of softmax: training losses are computed from it.
 
         log_softmax(x)_i = (x_i - m) - log1p(Σ_others exp(x_j - m))
 
@@ -82,10 +83,11 @@ def cross_entropy(
     再取负，就成了越小越好的损失：p = 1 时为 0，p 趋于 0 时没有上限。叫“交叉”，
     因为一边是目标 y，一边是预测 p；y = p 时就是熵。依次以每一类为目标：
     Why -log p? The probability of getting every answer right (the likelihood)
-    is the product of the p; the log makes it a sum, and the minus a loss, the
-    smaller the better: 0 at p = 1, without bound as p approaches 0. It is
-    "cross" because it takes two distributions, the target y and the prediction
-    p; for y = p it is the entropy. With each class in turn as the target:
+    is the product of the p; the log turns it into a sum, and the minus sign
+    makes that a loss, the smaller the better: 0 at p = 1, without bound as p
+    approaches 0. It is "cross" because it takes two distributions, the target
+    y and the prediction p; for y = p it is the entropy. With each class in
+    turn as the target:
 
     >>> [round(cross_entropy([2.0, 0.0, -8.0], i), 4) for i in range(3)]
     [0.127, 2.127, 10.127]
@@ -145,9 +147,9 @@ def cross_entropy_backward(
 
     逆着梯度走，目标的分数升高，其余的按各自的概率降低（ε = 0 时）。
     即使 softmax 已经饱和、而且答错了，梯度也不会消失：
-    Against the gradient, the target's score rises and the others fall, in
-    proportion to their probabilities (for ε = 0). Even where softmax is
-    saturated and wrong, the gradient does not vanish:
+    A step against the gradient raises the target's score and lowers the
+    others, in proportion to their probabilities (for ε = 0). Even where
+    softmax is saturated and wrong, the gradient does not vanish:
 
     >>> [round(g, 4) for g in cross_entropy_backward([64.0, 0.0], 1)]
     [1.0, -1.0]
@@ -180,15 +182,15 @@ def cross_entropy_backward(
 # 4.6 稀疏的变体 | Sparse variants -------------------------------------------
 
 def sparsemax(x: list[float]) -> list[float]:
-    """sparsemax：离分数最近（欧氏距离）的概率分布，太低的分数恰好得 0。
-    Sparsemax: the distribution nearest to the scores; too low ones get 0.
+    """sparsemax：离分数最近（欧氏距离）的概率分布，低分可以恰好得 0。
+    Sparsemax: the distribution nearest to the scores; low ones may get 0.
 
         p_i = max(s_i - τ, 0),    τ = (Σ_support s_j - 1) / k,    s_i = x_i - m
 
-    要让不相干的项恰好为 0（可以跳过，也容易看懂），就用它；
-    代价是那里没有梯度：
-    Use it where the irrelevant should be exactly 0, to be skipped or easy to
-    read; the price is no gradient there:
+    要让不相干的项恰好为 0（可以跳过，也容易看懂），就用它；代价是这
+    些项没有梯度：
+    Use it where irrelevant entries should be exactly 0 (to skip them, or to
+    read them easily); the price is that they get no gradient:
 
     >>> sparsemax([0.0, 0.5, 1.0])
     [0.0, 0.25, 0.75]
@@ -306,10 +308,10 @@ def gumbel_softmax(
 
     直接抽下标，像 hardmax 一样没有梯度，模型无法靠反向传播学会怎么抽。把随机性
     放进噪声，用 softmax 代替取最大，梯度就能通过；T 越低，结果越接近 one-hot：
-    An index that is drawn passes no gradient, like hardmax, and
-    backpropagation cannot teach a model how to draw. Put the randomness into
-    noise, use softmax in place of the maximum, and gradients pass; the lower
-    T, the closer to one-hot:
+    Like hardmax, drawing an index passes no gradient, and backpropagation
+    cannot teach a model how to draw. Put the randomness into noise, use
+    softmax in place of the maximum, and gradients pass; the lower T, the
+    closer to one-hot:
 
     >>> p = gumbel_softmax([2.0, 1.0], u=[0.5, 0.9], temperature=0.1)
     >>> [round(p_i, 4) for p_i in p]
@@ -333,7 +335,7 @@ def gumbel_softmax(
     - 等价 Same as: torch.nn.functional.gumbel_softmax(x, tau=temperature)
     - 需要 Needs: math, softmax_stable, softmax_with_temperature
     """
-    m = max(x)  # 先减去，否则会吞没噪声 | or a large m swallows the noise
+    m = max(x)  # 先减去，否则会吞没噪声 | first, or it swallows the noise
     noisy = [x_i - m - math.log(-math.log(u_i))
              for x_i, u_i in zip(x, u, strict=True)]
     return softmax_with_temperature(noisy, temperature)
@@ -426,7 +428,7 @@ def sample(p: list[float], u: float) -> int:
 
     把 0 到 1 按概率切成几段，看 u 落在哪一段；概率为 0 的不会被抽中：
     Cut the line from 0 to 1 into pieces as long as the probabilities, and see
-    into which u falls; an index of probability 0 is never drawn:
+    which one u falls into; an index of probability 0 is never drawn:
 
     >>> [sample([0.2, 0.0, 0.8], u) for u in [0.0, 0.19, 0.2, 0.99]]
     [0, 0, 2, 2]
@@ -438,7 +440,7 @@ def sample(p: list[float], u: float) -> int:
     if min(p) < 0.0 or not abs(total - 1.0) <= 1e-6 or not 0.0 <= u < 1.0:
         raise ValueError("sample needs p >= 0 with a sum of 1, 0 <= u < 1")
 
-    # 取最后一段：加起来可能略小于 1 | the last piece: the sum may miss 1
+    # 总和可能略小于 1，所以取最后一段 | the last: the sum may fall short of 1
     start, drawn = 0.0, 0
     for i, p_i in enumerate(p):
         if p_i > 0.0 and start <= u:
@@ -450,7 +452,7 @@ def sample(p: list[float], u: float) -> int:
 def main() -> None:
     """同一组分数的各种变体（4.6 节） | The variants side by side (4.6)."""
     import sys
-    if hasattr(sys.stdout, "reconfigure"):  # 无法编码的字符换成 ? | print ?
+    if hasattr(sys.stdout, "reconfigure"):  # 无法编码的换成 ? | unprintable: ?
         sys.stdout.reconfigure(errors="replace")
 
     x = [1.2, 1.0, 0.5, 0.0]
