@@ -1,8 +1,8 @@
 """注意力：查询、键、值 | Attention: queries, keys and values
 
-一个 token（词元，文本的一小段）要从周围和自己取信息，该取谁的？它的查询 q 说要
-找什么，每个 token 的键 k 说自己有什么，值 v 是取到的内容。q 与 k 的点积是相似
-度，softmax 把相似度变成权重，输出就是各个值的加权平均。
+一个 token（词元，文本的一小段）要从周围的 token 和自身取信息，该取谁的？它的查
+询 q 说要找什么，每个 token 的键 k 说自己有什么，值 v 是取到的内容。q 与 k 的点
+积是相似度，softmax 把相似度变成权重，输出就是各个值的加权平均。
 A token (a piece of text) takes information from the tokens around it and from
 itself, but from which? Its query q says what it looks for, each token's key k
 says what that token has, and the value v is what is taken from it. The dot
@@ -79,12 +79,12 @@ def attention_scores(
 
         S = Q Kᵀ / √d,    S_ij = (Q_i · K_j) scale,    scale = 1/√d
 
-    为什么除以 √d？若 q 和 k 的分量相互独立，均值为 0，方差为 1，则每个乘积 q_c
-    k_c 的均值为 0，方差为 E[q_c²] E[k_c²] = 1。d 项的方差相加得 d，标准差就是
-    √d：d 很大时，softmax 饱和，几乎不传梯度。除以 √d，标准差回到 1：
+    为什么除以 √d？若 q 和 k 的分量相互独立，均值为 0，方差为 1，则每个乘积
+    q_c k_c 的均值为 0，方差为 E[q_c²] E[k_c²] = 1。d 项的方差相加得 d，
+    标准差就是√d：d 很大时，softmax 饱和，几乎不传梯度。除以 √d，标准差回到 1：
     Why √d? If the components of q and k are independent with mean 0 and
-    variance 1, each product q_c k_c has mean 0 and variance E[q_c²]
-    E[k_c²] = 1. The variances of d terms add up to d, so the standard
+    variance 1, each product q_c k_c has mean 0 and variance
+    E[q_c²] E[k_c²] = 1. The variances of d terms add up to d, so the standard
     deviation is √d: for a large d softmax saturates and passes hardly any
     gradient. Dividing by √d brings the standard deviation back to 1:
 
@@ -184,8 +184,8 @@ def attention_with_softmax(
         weights = softmax(Q Kᵀ / √d)    n_q × n_k
         output = weights V              n_q × d_v
 
-    三个 token 的键，四个分量依次是动物、动作、地点、过去时。第一个查询找动物；
-    第二个主要找地点，也找过去时。先猜一猜，各自的哪个权重最大：
+    三个 token 的键，四个分量依次表示动物、动作、地点、过去时。第一个查询找动
+    物；第二个主要找地点，也找过去时。先猜一猜，它们各在哪个键上的权重最大：
     The keys of three tokens, whose components stand for animal, action, place,
     past tense. The first query seeks an animal; the second above all a place,
     and also the past. Guess first which weight of each is largest:
@@ -265,8 +265,8 @@ def padding_mask(
         keep_ij = j < length
 
     一批序列长短不一，短的用填充补齐。屏蔽的是键（列），不是查询（行），
-    所以填充的 K 和 V 不管是什么，都进不了输出；填充的 Q 照样参加计算，它们的输
-    出不用就是了：
+    所以填充的 K 和 V 不管是什么，都进不了输出；填充的 Q 照样参加计算，
+    输出弃之不用：
     The sequences of a batch differ in length, and padding fills up the short
     ones. It hides keys (columns), not queries (rows): whatever the padding is
     in K and V, it cannot get into the output; padding rows of Q are computed
@@ -348,8 +348,9 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
         n × (h d) -> h × n × d
 
     为什么要多个头？一个头只有一组权重，只能按一种方式看；几个头各看各的，
-    比如一个看前一个词，一个看主语。每个头分到 d = d_model / h 列，总的计算量就
-    和一个宽的头差不多。用字母标出 token，用数字标出列，就看得清谁去了哪里：
+    比如一个看前一个词，一个看主语。每个头分到 d = d_model / h 列，
+    总的计算量就和一个宽的头差不多。用字母标出 token，用数字标出列，
+    就看得清每一项去了哪里：
     Why several heads? One head has one set of weights and looks in one way;
     several look for different things, say one for the word before, one for the
     subject. Each gets d = d_model / h columns, so that together they cost
@@ -417,7 +418,8 @@ def multi_head_attention(
         V = X W_v    n × (h_kv d_v)     g = i // (h / h_kv)
 
     √d 里的 d 是一个头的维度；W_o 把各头混合起来。这里投影都用单位矩阵 I，
-    两个头就分别看 X 的左半和右半，看到的不同。每个头里第三个 token 的权重：
+    两个头就分别看 X 的左半和右半，看到的内容也就不同。每个头里第三个
+    token 的权重：
     The d in √d is that of one head; W_o mixes the heads. Here every projection
     is the identity I, so the two heads look at the left and the right half of
     X, and see different things. The weights of the third token in each head:
@@ -432,8 +434,8 @@ def multi_head_attention(
 
     每个 token 的键和值都要存进 KV 缓存。kv_heads（h_kv）少于 heads（h）时，
     几个查询头共用一组键和值，缓存就小了，这叫分组查询注意力（GQA）；
-    kv_heads = 1 时叫多查询注意力（MQA）。这里头 0 和 1 共用，2 和 3 共用；
-    各头中第一个 token 对第一个键的权重：
+    kv_heads = 1 时叫多查询注意力（MQA）。例子里，头 0 和头 1 共用一组，头 2 和
+    头 3 共用一组；各头中第一个 token 对第一个键的权重：
     The keys and values of every token go into the KV cache. With kv_heads
     (h_kv) below heads (h), several query heads share keys and values, and the
     cache shrinks: grouped-query attention (GQA) or, with kv_heads = 1,
@@ -504,13 +506,13 @@ def attention_online(
     V: list[list[float]],
     mask: list[list[bool]] | None = None,
 ) -> list[list[float]]:
-    """在线的注意力：一次只取一个键，不存整行分数。
+    """在线注意力：一次只取一个键，不存整行分数。
     Attention in one pass: one key at a time, with no row of scores stored.
 
         m' = max(m, S_j),    s' = s exp(m - m') + exp(S_j - m')
         o' = (s exp(m - m') / s') o + (exp(S_j - m') / s') V_j
 
-    n_q × n_k 的分数太多，存不下，所以用完就丢。这就是在线 softmax，只是已有的
+    n_q × n_k 个分数太多，存不下，所以用完就丢。这就是在线 softmax，只是已有的
     输出 o 也要跟着缩放。FlashAttention 也是这样，一次取一块键。输出与
     `attention_with_softmax` 的相同：
     The n_q × n_k scores are too many to store, so each is used and dropped.
@@ -569,8 +571,8 @@ def attention_backward(
         grad_V = weightsᵀ grad_output
 
     由 output_i = Σ_j weights_ij V_j 和 S_ij = Q_i · K_j / √d 逐层求导。mask 要
-    与前向的相同；这里是因果掩码，损失是第一个输出，它只看第一个 token，
-    所以第二个值的梯度是 0：
+    与前向计算所用的相同；这里是因果掩码，损失是第一个输出，它只看第一个
+    token，所以第二个值的梯度是 0：
     Derived by differentiating output_i = Σ_j weights_ij V_j and S_ij = Q_i ·
     K_j / √d in turn. mask must be that of the forward pass; here it is causal,
     and the loss is the first output, which sees the first token only, so the
@@ -650,7 +652,7 @@ def main() -> None:
     for word, *row in zip(words, *pictures, legend):
         print(f"     {word:6}{'   '.join(row)}".rstrip())
     print("""
-4.5  一个头从四个单词学会倒写，写出没见过的 softmax；行：写的字母，列：读的
+4.5  一个头从四个单词学会倒写，再倒写没见过的 softmax；行：写的字母，列：读的
 4.5  A head learns from four words to write backwards, then reverses a word it
      has never seen, "softmax"; row: the letter written, column: that read""")
     abc, g, frames = "abcdefghijklmnopqrstuvwxyz", random.Random(0).gauss, []

@@ -1,8 +1,7 @@
 """softmax：从分数到概率 | Softmax: from scores to probabilities
 
-是哪一类，下一个词是什么，注意力该看哪里：模型给出的是分数，要用的却是概
-率。softmax 把任意一组分数变成概率：分数越高，概率越大；领先得越多，
-概率也大得越多。
+是哪一类，下一个词是什么，注意力该看哪里：模型给出的是分数，要用的却是概率。
+softmax 把任意一组分数变成概率：分数越高，概率越大；领先越多，概率也高出越多。
 Which class, which next word, where attention should look: a model gives
 scores, but what we need are probabilities. Softmax turns any scores into
 probabilities: the higher a score, the larger its probability, and the bigger
@@ -49,8 +48,8 @@ def softmax_naive(x: list[float]) -> list[float]:
     >>> [s / 2 for s in [-1, 1, 2]], [s * s / 5 for s in [-2, 0, 1]]
     ([-0.5, 0.5, 1.0], [0.8, 0.0, 0.2])
 
-    分数超过约 709.78，exp 就上溢（超出浮点数的范围）；全都很低时则下溢（小到成
-    了 0）：先是悄悄算错（第一项应为 0.8808），再低就要 0 除以 0：
+    分数超过约 709.78，exp 就上溢（超出浮点数的范围）；全都很低时则下溢（小得变
+    成了 0）：先是悄悄算错（第一项应为 0.8808），再低，就成了 0 除以 0：
     Above about 709.78 exp overflows (leaves the range of floats); where all
     scores are very low it underflows (to 0): first the answer is silently
     wrong (the first entry should be 0.8808), and lower still it is 0 / 0:
@@ -111,7 +110,7 @@ def softmax_stable(x: list[float]) -> list[float]:
     减去 m，就是分子、分母同除以 exp(m)，概率不变。递增的正函数 f 里，只有 b^x
     和它的倍数才行：要使所有分数加 c 时 f(x_i) / f(x_j) 不变，f(x + c) / f(x)
     就不能随 x 变化，即 f(x + c) = f(x) f(c) / f(0)（换一个 b 只是换温度，
-    见 4.4）。所以只看差距：
+    见 4.4）。所以 softmax 只看分数的差距：
     Subtracting m divides numerator and denominator by exp(m) and changes no
     probability. Among increasing positive f, only b^x and its multiples allow
     this: for f(x_i) / f(x_j) to stay when c is added to every score,
@@ -167,8 +166,8 @@ def softmax_with_temperature(
     [0.09, 0.2447, 0.6652]
     [0.3006, 0.3322, 0.3672]
 
-    T 趋于 0 时，唯一的最大值得到全部概率，就像 hardmax；并列的平分。先减 m 再
-    除以 T，T 再小，最大的一项也还是 exp(0) = 1：
+    T 趋于 0 时，唯一的最大值得到全部概率，就像 hardmax；最大值并列时则平分。
+    先减 m 再除以 T，T 再小，最大的一项也还是 exp(0) = 1：
     As T approaches 0, a single maximum gets all the probability, as in
     hardmax; ties share it. As m is subtracted before dividing, the largest
     term is still exp(0) = 1 for the tiniest T:
@@ -188,12 +187,13 @@ def softmax_with_temperature(
 
 
 def entropy(p: list[float]) -> float:
-    """熵衡量 p 有多平坦，单位 nat（用自然对数）：从 0 到 log(n)。
+    """熵衡量 p 有多平坦，单位是 nat（取自然对数）：从 0 到 log(n)。
     Entropy measures how flat p is, in nats (natural logs): from 0 to log(n).
 
         entropy(p) = -Σ_i p_i log(p_i),    0 log(0) = 0
 
-    exp(entropy) 叫困惑度：p 的不确定程度，相当于在这么多个选项里随便挑一个：
+    exp(entropy) 叫困惑度：p 的不确定程度，相当于在这么多个选项里等
+    可能地挑一个：
     exp(entropy) is the perplexity: p is as uncertain as a random choice among
     that many options:
 
@@ -202,7 +202,7 @@ def entropy(p: list[float]) -> float:
     >>> entropy([0.0, 1.0, 0.0])
     0.0
 
-    p 须是概率，分数要先经过 softmax：
+    p 必须是概率分布，分数要先经过 softmax：
     p has to hold probabilities; scores go through softmax first:
 
     >>> entropy([1.0, 2.0, 3.0])
@@ -272,8 +272,8 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
         J_ij = ∂p_i / ∂x_j = p_i (δ_ij - p_j),    δ_ij = [i = j]
 
     推导：log p_i = x_i - logsumexp(x)，而 logsumexp 对 x_j 的导数是 p_j，
-    所以 ∂log p_i / ∂x_j = δ_ij - p_j；又因为 ∂p_i / ∂x_j = p_i ∂log
-    p_i / ∂x_j，就得到 J：
+    所以 ∂log p_i / ∂x_j = δ_ij - p_j；又因为
+    ∂p_i / ∂x_j = p_i ∂log p_i / ∂x_j，就得到 J：
     Derived: log p_i = x_i - logsumexp(x), and logsumexp has the derivative p_j
     with respect to x_j, so ∂log p_i / ∂x_j = δ_ij - p_j; and as
     ∂p_i / ∂x_j = p_i ∂log p_i / ∂x_j, this gives J:
@@ -284,8 +284,8 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
     [-0.022, 0.1848, -0.1628]
     [-0.0599, -0.1628, 0.2227]
 
-    对角线上是 p_i (1 - p_i)；一个分数上升，别的概率就下降，所以别处为负。
-    最高分领先很多时，J 的各项都接近 0：饱和的 softmax 几乎不传梯度（例外见
+    对角线上是 p_i (1 - p_i)；一个分数上升，别的概率就下降，所以对角线以外为
+    负。最高分领先很多时，J 的各项都接近 0：饱和的 softmax 几乎不传梯度（例外见
     variants_ref 的 `cross_entropy_backward`）。J 中最大的一项：
     The diagonal is p_i (1 - p_i); as one score rises, the other
     probabilities fall, hence the negative entries. With the highest score
@@ -317,9 +317,9 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
 
         grad_x_i = p_i (grad_p_i - Σ_j p_j grad_p_j)
 
-    这就是（对称的）雅可比矩阵乘 grad_p（链式法则），但不必造出矩阵，
-    只要 O(n)。p_i 乘的是 grad_p_i 高出平均值（按 p 加权）的部分，所以各项相等
-    时，梯度为 0：
+    这就是（对称的）雅可比矩阵乘 grad_p（链式法则），但不必构造矩阵，运算量只有
+    O(n)。p_i 乘的是 grad_p_i 高出平均值（按 p 加权）的部分，所以 grad_p 各项相
+    等时，梯度为 0：
     It is the Jacobian, which is symmetric, times grad_p (the chain rule), in
     O(n) and without the matrix. p_i is multiplied by how far grad_p_i lies
     above the mean (weighted by p), so if all are equal, the gradient is 0:
@@ -416,7 +416,7 @@ x              softmax(x)                      largest ∂p_i/∂x_j""")
         print(f"{f'1 {x_2} {x_3}':15}{p}  {max(map(max, J)):.3g}")
 
     print("""
-4.4  温度 T 低则尖锐，高则平坦；三段的长短是分数 1（▂）、2（▄）、3（█）的概率
+4.4  温度 T 低则尖锐，高则平坦；三段的长短表示分数 1（▂）、2（▄）、3（█）的概率
 4.4  A low T sharpens, a high T flattens; bars: p of scores 1 ▂, 2 ▄, 3 █""")
     for T in [0.1, 0.5, 1.0, 2.0, 10.0]:
         a, b = (round(60 * p_i) for p_i in softmax_with_temperature(x, T)[:2])

@@ -14,7 +14,7 @@ generation often use.
     m        max(x)，最大的分数 | max(x), the largest score
     p        概率分布 | a distribution
     y, ε     目标分布，标签平滑 | the target distribution, label smoothing
-    τ        阈值，从 m 量起 | a threshold, measured from m
+    τ        阈值，相对于 m | a threshold, relative to m
     u        0 到 1 的均匀随机数 | uniform random numbers from 0 to 1
     [i = j]  成立时为 1，否则为 0 | 1 where it holds, else 0
 """
@@ -146,7 +146,7 @@ def cross_entropy_backward(
     [0.0438, 0.0142, -0.058]
 
     逆着梯度走，目标的分数升高，其余的按各自的概率降低（ε = 0 时）。
-    即使 softmax 已经饱和、而且答错了，梯度也不会消失：
+    即使 softmax 已经饱和，而且答错了，梯度也不会消失：
     A step against the gradient raises the target's score and lowers the
     others, in proportion to their probabilities (for ε = 0). Even where
     softmax is saturated and wrong, the gradient does not vanish:
@@ -154,8 +154,8 @@ def cross_entropy_backward(
     >>> [round(g, 4) for g in cross_entropy_backward([64.0, 0.0], 1)]
     [1.0, -1.0]
 
-    各项之和为 0，所以目标那一项取其余各项之和的相反数；即使 p 舍入
-    成 1，它也还在：
+    各项之和为 0，所以目标那一项取其余各项之和的相反数；即使 p 舍入成 1，
+    它也不会变成 0：
     The entries sum to 0, so the target's is taken as minus the sum of the
     others; it is still there where p rounds to 1:
 
@@ -224,10 +224,9 @@ def sparsemax(x: list[float]) -> list[float]:
 
 
 def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
-    """sparsemax 的反向传播：p 大于 0 处，grad_p 减去它在这些位置的均
-    值；其余为 0。
-    Backward pass of sparsemax: where p is above 0, grad_p minus its mean over
-    those entries; 0 elsewhere.
+    """sparsemax 的反向传播：p 大于 0 处，grad_p 减去那里的平均值；其余为 0。
+    Backward pass of sparsemax: where p is above 0, grad_p minus its mean
+    there; 0 elsewhere.
 
         grad_x_i = (grad_p_i - mean_support(grad_p)) [p_i > 0]
 
@@ -285,7 +284,7 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     p = softmax_stable(x)
     if alpha == 1.0:
         return p
-    m, a, c = max(x), alpha - 1.0, 0.0  # c 从 m 量起 | c measured from m
+    m, a, c = max(x), alpha - 1.0, 0.0  # c 相对于 m | c relative to m
     while True:
         gaps = [a * (x_i - m - c) for x_i in x]
         p = [math.exp(math.log1p(g) / a) if g > -1.0 else 0.0 for g in gaps]
@@ -393,9 +392,9 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
     [0.4223, 0.4223, 0.1554, 0.0]
 
     跨过界线的那一个也要留，否则 top_p 小的时候一个都不剩；刚好达到（误差在
-    1e-9 以内）就算达到：
+    1e-9 以内）就算达到；top_p = 1 时全部保留：
     The one that crosses the line is kept too, or a small top_p would keep
-    none; just reaching top_p (to within 1e-9) is enough:
+    none; just reaching top_p (to within 1e-9) is enough; top_p = 1 keeps all:
 
     >>> x = [math.log(0.7), math.log(0.2), math.log(0.1)]
     >>> [round(p_i, 4) for p_i in softmax_top_p(x, top_p=0.9)]
@@ -440,7 +439,7 @@ def sample(p: list[float], u: float) -> int:
     if min(p) < 0.0 or not abs(total - 1.0) <= 1e-6 or not 0.0 <= u < 1.0:
         raise ValueError("sample needs p >= 0 with a sum of 1, 0 <= u < 1")
 
-    # 总和可能略小于 1，所以取最后一段 | the last: the sum may fall short of 1
+    # 取起点不超过 u 的最后一段 | the last piece that starts at or below u
     start, drawn = 0.0, 0
     for i, p_i in enumerate(p):
         if p_i > 0.0 and start <= u:
