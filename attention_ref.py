@@ -79,9 +79,10 @@ def attention_scores(
 
         S = Q Kᵀ / √d,    S_ij = (Q_i · K_j) scale,    scale = 1/√d
 
-    为什么除以 √d？若 q 和 k 的分量相互独立，均值为 0，方差为 1，则每个乘积
-    q_c k_c 的均值为 0，方差为 E[q_c²] E[k_c²] = 1。d 项的方差相加得 d，
-    标准差就是√d：d 很大时，softmax 饱和，几乎不传梯度。除以 √d，标准差回到 1：
+    为什么除以 √d？若 q 和 k 的分量相互独立，均值为 0，方差为 1，则每个乘
+    积 q_c k_c 的均值为 0，方差为 E[q_c²] E[k_c²] = 1。d 项的方差相加得
+    d，标准差就是 √d：d 很大时，softmax 饱和，几乎不传梯度。除以 √d，
+    标准差回到 1：
     Why √d? If the components of q and k are independent with mean 0 and
     variance 1, each product q_c k_c has mean 0 and variance
     E[q_c²] E[k_c²] = 1. The variances of d terms add up to d, so the standard

@@ -192,8 +192,8 @@ def entropy(p: list[float]) -> float:
 
         entropy(p) = -Σ_i p_i log(p_i),    0 log(0) = 0
 
-    exp(entropy) 叫困惑度：p 的不确定程度，相当于在这么多个选项里等
-    可能地挑一个：
+    exp(entropy) 叫困惑度：p 的不确定程度，相当于等可能地在这么多个
+    选项里挑一个：
     exp(entropy) is the perplexity: p is as uncertain as a random choice among
     that many options:
 

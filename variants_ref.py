@@ -154,10 +154,10 @@ def cross_entropy_backward(
     >>> [round(g, 4) for g in cross_entropy_backward([64.0, 0.0], 1)]
     [1.0, -1.0]
 
-    各项之和为 0，所以目标那一项取其余各项之和的相反数；即使 p 舍入成 1，
-    它也不会变成 0：
+    各项之和为 0，所以目标那一项取其余各项之和的相反数；p 舍入成 1 时，它也不会
+    变成 0（除非下溢）：
     The entries sum to 0, so the target's is taken as minus the sum of the
-    others; it is still there where p rounds to 1:
+    others; it is still there where p rounds to 1 (short of underflow):
 
     >>> f"{cross_entropy_backward([50.0, 0.0], 0)[0]:.4e}"
     '-1.9287e-22'
