@@ -436,17 +436,17 @@ def multi_head_attention(
     每个 token 的键和值都要存进 KV 缓存。kv_heads（h_kv）少于 heads（h）时，
     几个查询头共用一组键和值，缓存就小了，这叫分组查询注意力（GQA）；
     kv_heads = 1 时叫多查询注意力（MQA）。例子里，头 0 和头 1 共用一组，头 2 和
-    头 3 共用一组；各头中第一个 token 对第一个键的权重：
+    头 3 共用一组；各头中第三个 token 对第一个键的权重：
     The keys and values of every token go into the KV cache. With kv_heads
     (h_kv) below heads (h), several query heads share keys and values, and the
     cache shrinks: grouped-query attention (GQA) or, with kv_heads = 1,
     multi-query attention (MQA). Here heads 0 and 1 share, and 2 and 3; the
-    weight of the first key for the first token, in each head:
+    weight of the first key for the third token, in each head:
 
     >>> W = [row[:2] for row in I]  # 2 + 2 numbers per token, not 4 + 4
     >>> _, weights = multi_head_attention(X, I, W, W, I, heads=4, kv_heads=2)
-    >>> [round(head[0][0], 4) for head in weights]
-    [0.4223, 0.3333, 0.3333, 0.0634]
+    >>> [round(head[2][0], 4) for head in weights]
+    [0.4223, 0.4223, 0.3333, 0.1554]
 
     - 来源 Source: Vaswani et al. 2017, §3.2.2; Ainslie et al. 2023, §2.2
     - 等价 Same as: torch.nn.MultiheadAttention (W transposed, no bias)
@@ -591,10 +591,10 @@ def attention_backward(
     >>> def loss(q, k):
     ...     Q, K = [[1.0, 0.0], [0.0, q]], [[1.0, k], [0.0, 1.0]]
     ...     return attention_with_softmax(Q, K, V, causal)[0][1][0]
-    >>> slopes = (loss(2 + 1e-5, 2.0) - loss(2 - 1e-5, 2.0)) / 2e-5, (
-    ...     loss(2.0, 2 + 1e-5) - loss(2.0, 2 - 1e-5)) / 2e-5
-    >>> [round(v, 6) for v in (grad_Q[1][1], grad_K[0][1], *slopes)]
-    [-0.333732, -0.667463, -0.333732, -0.667463]
+    >>> slope_q = (loss(2 + 1e-5, 2) - loss(2 - 1e-5, 2)) / 2e-5
+    >>> slope_k = (loss(2, 2 + 1e-5) - loss(2, 2 - 1e-5)) / 2e-5
+    >>> [round(v, 6) for v in (grad_Q[1][1], slope_q, grad_K[0][1], slope_k)]
+    [-0.333732, -0.333732, -0.667463, -0.667463]
 
     - 来源 Source: Dao et al. 2022, Appendix B.4
     - 等价 Same as: torch.autograd.grad(output, (Q, K, V), grad_output)

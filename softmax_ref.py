@@ -108,14 +108,13 @@ def softmax_stable(x: list[float]) -> list[float]:
         softmax(x)_i = exp(x_i - m) / Σ_j exp(x_j - m),    m = max(x)
 
     减去 m，就是分子、分母同除以 exp(m)，概率不变。递增的正函数 f 里，只有 b^x
-    和它的倍数才行：要使所有分数加 c 时 f(x_i) / f(x_j) 不变，f(x + c) / f(x)
-    就不能随 x 变化，即 f(x + c) = f(x) f(c) / f(0)（换一个 b 只是换温度，
-    见 4.4）。所以 softmax 只看分数的差距：
+    和它的倍数做得到：要使所有分数加 c 时 f(x_i) / f(x_j) 不变，f(x + c) / f(x)
+    就不能随 x 变化，即 f(x + c) = f(x) f(c) / f(0)：加变成乘，只有乘方如此：
     Subtracting m divides numerator and denominator by exp(m) and changes no
-    probability. Among increasing positive f, only b^x and its multiples allow
-    this: for f(x_i) / f(x_j) to stay when c is added to every score,
-    f(x + c) / f(x) must not depend on x, so f(x + c) = f(x) f(c) / f(0)
-    (another b is another temperature, see 4.4). Only gaps count:
+    probability. Of all increasing positive functions f, only b^x and its
+    multiples allow this: for f(x_i) / f(x_j) to stay the same when c is added
+    to every score, f(x + c) / f(x) must not depend on x, so
+    f(x + c) = f(x) f(c) / f(0): adding becomes multiplying, as only in powers:
 
     >>> softmax_stable([1000.0, 1001.0]) == softmax_stable([0.0, 1.0])
     True
@@ -398,7 +397,7 @@ def main() -> None:
 4.2  Every score +1000 or -1000 should change nothing; the plain formula fails
                softmax_naive           softmax_stable""")
     for name, c in [("x", 0.0), ("x + 1000", 1000.0), ("x - 1000", -1000.0)]:
-        shifted, naive = [x_i + c for x_i in x], ""
+        shifted = [x_i + c for x_i in x]
         try:
             naive = "  ".join(f"{p_i:.4f}" for p_i in softmax_naive(shifted))
         except ArithmeticError as error:

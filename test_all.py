@@ -360,7 +360,7 @@ def test_multi_head_attention_head_by_head() -> None:
         out, w = attention_with_softmax(
             of_head(W_q, head), of_head(W_k, kv_head), of_head(W_v, kv_head),
             mask)
-        assert w == weights[head]
+        assert w == weights[head], head
         joined = [row + more for row, more in zip(joined, out)]
     assert output == matmul(joined, W_o) and len(weights) == heads
     assert multi_head_attention(X, W_q, W_q, W_q, W_o, 4) == (
@@ -996,5 +996,5 @@ def test_calls_of_the_readme_work_as_they_stand(
     assert len(calls) > 12
     assert None not in [eval(call, names) for call in calls]
     check, shown = README.split("def mine")[1].split("```text\n")[:2]
-    exec("from softmax_ref import *\ndef mine" + check.split("```")[0], names)
+    exec("def mine" + check.split("```")[0], names)
     assert capsys.readouterr().out == shown.split("```")[0]

@@ -195,11 +195,11 @@ def sparsemax(x: list[float]) -> list[float]:
     >>> sparsemax([0.0, 0.5, 1.0])
     [0.0, 0.25, 0.75]
 
-    支撑集（support）是 p 大于 0 的 k 项：各减去同一个 τ，使和为 1。从高到低逐
-    个取，重算 τ（从 -1 起只升不降），直到下一个 s 不高于 τ。这里 k = 2：
-    The support is the k entries with p above 0, each lowered by the same τ for
-    a sum of 1. Take them from the highest down, recomputing τ (which rises
-    from -1), until the next s is not above it. Here k = 2:
+    支撑集（support）是 p 大于 0 的 k 项：各 s 减去同一个 τ，使和为 1。从高到低
+    逐个取，重算 τ（从 -1 起只升不降），直到下一个 s 不高于 τ。这里 k = 2：
+    The support is the k entries with p above 0: each s less the same τ, to sum
+    to 1. Take them from the highest down, recomputing τ (which rises from -1),
+    until the next s is not above it. Here k = 2:
 
     >>> tau = (0.0 - 0.5 - 1.0) / 2
     >>> [max(s - tau, 0.0) for s in [-1.0, -0.5, 0.0]]
