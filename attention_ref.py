@@ -653,9 +653,9 @@ def main() -> None:
     for word, *row in zip(words, *pictures, legend):
         print(f"     {word:6}{'   '.join(row)}".rstrip())
     print("""
-4.5  一个头从四个单词学会倒写，再倒写没见过的 softmax；行：写的字母，列：读的
-4.5  A head learns from four words to write backwards, then reverses a word it
-     has never seen, "softmax"; row: the letter written, column: that read""")
+4.5  一个头学会倒写（Q、K 只随位置）：学四个单词，再倒写 softmax；行写，列读
+4.5  A head learns to write backwards (Q, K depend on positions) from four
+     words, then reverses "softmax"; rows are written, columns are read""")
     abc, g, frames = "abcdefghijklmnopqrstuvwxyz", random.Random(0).gauss, []
     letters = {word: [[10.0 * (a == b) for a in abc] for b in word] for word in
                ["softmax", "weights", "queries", "product", "entropy"]}

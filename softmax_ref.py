@@ -224,7 +224,7 @@ def logsumexp(x: list[float]) -> float:
     """指数和的对数：max 的平滑版本，最多比 max 大 log(n)。
     The log of the sum of exponentials: a smooth max, at most log(n) above it.
 
-        logsumexp(x) = log(Σ_i exp(x_i)) = m + log1p(Σ_others exp(x_i - m))
+        logsumexp(x) = log(Σ_i exp(x_i)) = m + log1p(Σ_i exp(x_i - m) - 1)
 
     损失和梯度都由它推出：log softmax(x)_i = x_i - logsumexp(x)，而 logsumexp
     对 x_j 的导数是 exp(x_j) / Σ_i exp(x_i)，恰好是 softmax。用差商（输入动一
@@ -240,9 +240,9 @@ def logsumexp(x: list[float]) -> float:
     >>> round(rise / (2 * h), 4), round(e[2] / sum(e), 4)
     (0.6652, 0.6652)
 
-    Σ_others 少一个最大项，即 exp(0) = 1。log1p(y) 就是 log(1 + y)，但很小的 y
-    不会先被 1 + y 舍入掉：
-    Σ_others lacks one largest term, exp(0) = 1. log1p(y) is log(1 + y), but a
+    减去的 1 就是最大的一项 exp(0)。log1p(y) 就是 log(1 + y)，但很小的 y 不会先
+    被 1 + y 舍入掉：
+    The 1 subtracted is the largest term, exp(0). log1p(y) is log(1 + y), but a
     tiny y is not first rounded away in 1 + y:
 
     >>> f"{logsumexp([0.0, -40.0]):.3e}", math.log(1.0 + math.exp(-40.0))
@@ -258,7 +258,7 @@ def logsumexp(x: list[float]) -> float:
     m = max(x)
     # x_i == m：inf - inf 会是 nan | where x_i == m: inf - inf would be nan
     e = [1.0 if x_i == m else math.exp(x_i - m) for x_i in x]
-    others = math.fsum(e + [-1.0])  # 减去 1 | minus the 1
+    others = math.fsum(e + [-1.0])
     if math.isnan(others):
         raise ValueError("logsumexp needs scores without nan")
     return m + math.log1p(others)

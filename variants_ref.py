@@ -32,7 +32,7 @@ def log_softmax(x: list[float]) -> list[float]:
     """softmax 的对数：训练的损失由它算出。
     The log of softmax: training losses are computed from it.
 
-        log_softmax(x)_i = (x_i - m) - log1p(Σ_others exp(x_j - m))
+        log_softmax(x)_i = (x_i - m) - log1p(Σ_j exp(x_j - m) - 1)
 
     为什么不先算 softmax 再取对数？概率下溢成 0，结果就是 log(0)，
     而不是 -1000：
@@ -49,9 +49,9 @@ def log_softmax(x: list[float]) -> list[float]:
     >>> round(log_softmax([1e16, 1e16])[0], 4), 1e16 - (1e16 + math.log(2.0))
     (-0.6931, 0.0)
 
-    Σ_others 少一个最大项，即 exp(0) = 1；log1p(y) 是 log(1 + y)，但很小的 y 不
-    会先被舍入掉（SciPy 和 PyTorch 在这里得 0）：
-    Σ_others lacks one largest term, exp(0) = 1; log1p(y) is log(1 + y), but a
+    减去的 1 就是最大的一项 exp(0)；log1p(y) 是 log(1 + y)，但很小的 y 不会先被
+    舍入掉（SciPy 和 PyTorch 在这里得 0）：
+    The 1 subtracted is the largest term, exp(0); log1p(y) is log(1 + y), but a
     tiny y is not first rounded away (SciPy and PyTorch return 0 here):
 
     >>> f"{log_softmax([40.0, 0.0])[0]:.3e}"
@@ -187,10 +187,10 @@ def sparsemax(x: list[float]) -> list[float]:
 
         p_i = max(s_i - τ, 0),    τ = (Σ_support s_j - 1) / k,    s_i = x_i - m
 
-    要让不相干的项恰好为 0（可以跳过，也容易看懂），就用它；代价是这
-    些项没有梯度：
+    要让不相干的项恰好为 0（可以跳过，也容易看懂），就用它；代价是这些项没有梯
+    度，-log p 可能是 inf：
     Use it where irrelevant entries should be exactly 0 (to skip them, or to
-    read them easily); the price is that they get no gradient:
+    read them easily); the price: these get no gradient, and -log p may be inf:
 
     >>> sparsemax([0.0, 0.5, 1.0])
     [0.0, 0.25, 0.75]
@@ -285,14 +285,15 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     if alpha == 1.0:
         return p
     m, a, c = max(x), alpha - 1.0, 0.0  # c 相对于 m | c relative to m
-    while True:
+    for _ in range(99):  # 十几步足够 | a dozen or so do
         gaps = [a * (x_i - m - c) for x_i in x]
         p = [math.exp(math.log1p(g) / a) if g > -1.0 else 0.0 for g in gaps]
         total = math.fsum(p)
         slope = math.fsum(p_i ** (2.0 - alpha) for p_i in p if p_i > 0.0)
         c, c_old = c + (total - 1.0) / slope, c
         if c <= c_old:
-            return [p_i / total for p_i in p]
+            break
+    return [p_i / total for p_i in p]
 
 
 # 采样 | Sampling ------------------------------------------------------------
