@@ -667,7 +667,7 @@ def exact_entmax(x: Vector, alpha: float) -> list[Decimal]:
 @pytest.mark.parametrize("alpha", [1.0 + 2**-20, 1.25, 1.5, 1.75, 2.0])
 def test_entmax_to_the_last_digits(alpha: float) -> None:
     for x in ([0.0, 0.5, 1.0], [3.0, 1.0, 3.0], [0.1, 0.2, 0.3, -INF],
-              [1000.0, 1001.0]):
+              [1000.0, 1001.0], [0.0, -0.5] + [-3.0] * 50):
         p = entmax(x, alpha)
         assert abs(math.fsum(p) - 1.0) <= 3e-16
         for got, want in zip(p, exact_entmax(x, alpha)):
@@ -831,7 +831,7 @@ cross_entropy needs 0 <= target < n, 0 <= ε <= 1
     cross_entropy([0.0], -1); cross_entropy([0.0], 1)
     cross_entropy([0.0], 0, -1); cross_entropy([0.0], 0, 2)
     cross_entropy([0.0], 0, nan)
-cross_entropy_backward needs 0 <= target < n, 0 <= ε <= 1
+cross_entropy_backward needs target, ε in range
     cross_entropy_backward([0.0], -1); cross_entropy_backward([0.0], 1)
     cross_entropy_backward([0.0], 0, -1); cross_entropy_backward([0.0], 0, 2)
 *

@@ -170,8 +170,7 @@ def cross_entropy_backward(
     """
     n, p = len(x), softmax_stable(x)
     if not (0 <= target < n and 0.0 <= label_smoothing <= 1.0):
-        raise ValueError(
-            "cross_entropy_backward needs 0 <= target < n, 0 <= ε <= 1")
+        raise ValueError("cross_entropy_backward needs target, ε in range")
 
     grad_x = [p_i - label_smoothing / n for p_i in p]
     grad_x[target] = 0.0
