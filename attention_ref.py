@@ -11,11 +11,11 @@ weights, and the output is the values averaged with these weights.
 
 自注意力里，三者都出自同一个 X：它的每一行是一个 token 的向量（嵌入），乘上训练
 得来的矩阵（投影）：X W_q 得 Q，X W_k 得 K，X W_v 得 V。注意力本身不看次序，
-所以位置也要编进 X。
+所以位置要另外给出，通常编进 X。
 In self-attention all three come from one X: each row is the vector of a token
 (its embedding). Learned matrices (projections) turn it into the three: X W_q
 gives Q, X W_k gives K, X W_v gives V. Attention itself does not see the order,
-so positions are encoded in X.
+so positions must be supplied, usually encoded in X.
 
 这是第 4 章 4.5 节。矩阵是由行组成的嵌套列表，一行一个 token。
 This is section 4.5 of chapter 4. A matrix is a nested list of rows,
@@ -43,9 +43,9 @@ def dot(a: list[float], b: list[float]) -> float:
 
         a · b = Σ_i a_i b_i
 
-    方向一致时为正，垂直时为 0，相反时为负：
-    It is positive for vectors that point the same way, 0 at right angles,
-    negative for opposite ones:
+    大致同向时为正，垂直时为 0，大致反向时为负：
+    It is positive for vectors that point roughly the same way, 0 at right
+    angles, negative for roughly opposite ones:
 
     >>> q = [1.0, 2.0]
     >>> dot(q, [1.0, 2.0]), dot(q, [2.0, -1.0]), dot(q, [-1.0, -2.0])
@@ -64,7 +64,7 @@ def dot(a: list[float], b: list[float]) -> float:
     n, k = len(a), len(b)
     if n != k:
         raise ValueError(f"dot needs lists of equal length, got {n} and {k}")
-    sumprod = vars(math).get("sumprod")  # Python 3.12：更快更准 | faster
+    sumprod = vars(math).get("sumprod")  # 3.12 起，更快 | since 3.12, faster
     if sumprod is None:
         return sum([a_i * b_i for a_i, b_i in zip(a, b)])
     product: float = sumprod(a, b)
@@ -115,11 +115,13 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
 
         p_i = exp(x_i) [keep_i] / Σ_kept exp(x_j)
 
-    把要屏蔽的分数换成 -inf，再做 softmax，因为 exp(-inf) = 0。把分数乘 0 不
-    行：exp(0) = 1，那个位置照样分到概率：
+    把要屏蔽的分数换成 -inf，再做 softmax，因为 exp(-inf) = 0。一个也不留，
+    就是 0 / 0，约定为 0：什么都没看到，也不传梯度。把分数乘 0 不行：
+    exp(0) = 1，那个位置照样分到概率：
     Replace the scores not kept with -inf, then apply softmax, as
-    exp(-inf) = 0. Multiplying them by 0 will not do: exp(0) = 1, and that
-    position still gets a share:
+    exp(-inf) = 0. With none kept this is 0 / 0, and 0 by convention: nothing
+    is seen, and no gradient passes. Multiplying the scores by 0 will not do:
+    exp(0) = 1, and that position still gets a share:
 
     >>> keep = [True, True, False]
     >>> [round(p_i, 4) for p_i in softmax_masked([2.0, 1.0, 3.0], keep)]
@@ -169,7 +171,7 @@ def weighted_sum(
     total = [dot(w, [*column]) for column in zip(*kept, strict=True)]
     if not all(map(math.isfinite, total)):
         raise ValueError("weighted_sum needs finite rows, got nan or inf")
-    return total or [0.0] * len(rows[0])
+    return total or [0.0] * len(rows[0])  # 权重全为 0 | all weights 0
 
 
 def attention_with_softmax(
@@ -189,7 +191,7 @@ def attention_with_softmax(
     物；第二个主要找地点，也找过去时。先猜一猜，它们各在哪个键上的权重最大：
     The keys of three tokens, whose components stand for animal, action, place,
     past tense. The first query seeks an animal; the second above all a place,
-    and also the past. Guess first which weight of each is largest:
+    and also the past. Guess first which key each will weight most:
 
     >>> K = [[1.0, 0.0, 0.0, 0.0],  # cat
     ...      [0.0, 1.0, 0.0, 1.0],  # sat
@@ -239,8 +241,8 @@ def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
     In training the whole sequence is computed at once, and each position has
     to predict the next token; if it could see what follows, it would copy that
     and learn nothing. In generation the earlier keys and values are stored
-    (the KV cache), and queries are fewer than keys; so the mask is aligned
-    bottom-right, and the last query sees every key:
+    (the KV cache), so there are fewer queries than keys; hence the mask is
+    aligned bottom-right, and the last query sees every key:
 
     >>> for row in causal_mask(3, 5):
     ...     print(*map(int, row))
@@ -332,9 +334,9 @@ def matmul(A: list[list[float]], B: list[list[float]]) -> list[list[float]]:
     >>> matmul([[1.0, 2.0, 3.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     [[4.0, 5.0]]
 
-    所以注意力的输出就是 `weights V`；这里也跳过权重为 0 的行。
-    So the output of attention is just `weights V`; here too, rows of
-    weight 0 are skipped.
+    注意力的输出 `weights V` 就是这样算的；这里也跳过权重为 0 的行。
+    The output of attention, `weights V`, is computed just so; here too, rows
+    of weight 0 are skipped.
 
     - 等价 Same as: numpy.matmul(A, B)
     - 需要 Needs: math, dot, weighted_sum
@@ -425,12 +427,12 @@ def multi_head_attention(
     is the identity I, so the two heads look at the left and the right half of
     X, and see different things. The weights of the third token in each head:
 
-    >>> X = [[1.0, 0.0, 0.0, 2.0], [0.0, 1.0, 1.0, 0.0], [1.0, 1.0, 0.0, 1.0]]
+    >>> X = [[1.0, 0.0, 0.0, 2.0], [0.0, 1.0, 1.0, 0.0], [1.0, 2.0, 0.0, 1.0]]
     >>> I = [[float(i == j) for j in range(4)] for i in range(4)]
     >>> output, weights = multi_head_attention(X, I, I, I, I, heads=2)
     >>> for head in weights:
     ...     print([round(w, 4) for w in head[2]])
-    [0.2483, 0.2483, 0.5035]
+    [0.0501, 0.1017, 0.8482]
     [0.576, 0.14, 0.284]
 
     每个 token 的键和值都要存进 KV 缓存。kv_heads（h_kv）少于 heads（h）时，
@@ -443,10 +445,10 @@ def multi_head_attention(
     multi-query attention (MQA). Here heads 0 and 1 share, and 2 and 3; the
     weight of the first key for the third token, in each head:
 
-    >>> W = [row[:2] for row in I]  # 2 + 2 numbers per token, not 4 + 4
+    >>> W = [row[:2] for row in I]  # K、V 各 2 列 | K and V: 2 columns
     >>> _, weights = multi_head_attention(X, I, W, W, I, heads=4, kv_heads=2)
     >>> [round(head[2][0], 4) for head in weights]
-    [0.4223, 0.4223, 0.3333, 0.1554]
+    [0.4223, 0.4683, 0.3333, 0.09]
 
     - 来源 Source: Vaswani et al. 2017, §3.2.2; Ainslie et al. 2023, §2.2
     - 等价 Same as: torch.nn.MultiheadAttention (W transposed, no bias)
@@ -477,7 +479,7 @@ def softmax_online(x: list[float]) -> list[float]:
     How to subtract an unknown maximum? Subtract the running one, m; when m
     grows, multiply the sum so far, s, by exp(m - m'):
 
-    >>> m, s = 1.0, 1.0  # after the first score, 1.0
+    >>> m, s = 1.0, 1.0  # 读完第一个分数 | after the first score
     >>> for x_i in [3.0, 2.0]:
     ...     m, m_old = max(m, x_i), m
     ...     s = s * math.exp(m_old - m) + math.exp(x_i - m)
@@ -513,13 +515,13 @@ def attention_online(
         m' = max(m, S_j),    s' = s exp(m - m') + exp(S_j - m')
         o' = (s exp(m - m') / s') o + (exp(S_j - m') / s') V_j
 
-    n_q × n_k 个分数太多，存不下，所以用完就丢。这就是在线 softmax，只是已有的
-    输出 o 也要跟着缩放。FlashAttention 也是这样，一次取一块键。输出与
-    `attention_with_softmax` 的相同：
-    The n_q × n_k scores are too many to store, so each is used and dropped.
-    This is online softmax, except that the output so far, o, is rescaled too.
-    FlashAttention does the same, a block of keys at a time. The output is that
-    of `attention_with_softmax`:
+    序列一长，n_q × n_k 个分数就存不下，所以用完就丢。这就是在线 softmax，
+    只是已有的输出 o 也要跟着缩放。FlashAttention 也是这样，一次取一块键。
+    分数和值都有限时，输出与 `attention_with_softmax` 的相同：
+    For long sequences n_q × n_k scores are too many to store: each is used and
+    dropped. This is online softmax, except that the output so far, o, is
+    rescaled too. FlashAttention does the same, a block of keys at a time. For
+    finite scores and values the output is that of `attention_with_softmax`:
 
     >>> K = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]
     >>> Q = [[4.0, 0.0, 0.0, 0.0], [0.0, 0.0, 4.0, 2.0]]
@@ -574,10 +576,10 @@ def attention_backward(
     由 output_i = Σ_j weights_ij V_j 和 S_ij = Q_i · K_j / √d 逐层求导。mask 要
     与前向计算所用的相同；这里是因果掩码，损失是第一个输出，它只看第一个
     token，所以第二个值的梯度是 0：
-    Derived by differentiating output_i = Σ_j weights_ij V_j and S_ij = Q_i ·
-    K_j / √d in turn. mask must be that of the forward pass; here it is causal,
-    and the loss is the first output, which sees the first token only, so the
-    gradient of the second value is 0:
+    By differentiating output_i = Σ_j weights_ij V_j and S_ij = Q_i · K_j / √d
+    in turn. mask must be that of the forward pass; here it is causal, and the
+    loss is the first output, which sees the first token only, so the gradient
+    of the second value is 0:
 
     >>> Q, K = [[1.0, 0.0], [0.0, 2.0]], [[1.0, 2.0], [0.0, 1.0]]
     >>> V, causal = [[1.0], [4.0]], [[True, False], [True, True]]
@@ -644,7 +646,7 @@ def main() -> None:
             for S in [attention_scores(X[8:], X[:8], c) for c in (1.0, None)]))
     print("""
 4.5  词看词（有相同的字母就相似）；左：没有掩码，右：因果掩码，看不到后面
-4.5  Words look at words (alike = shared letters); left free, right causal""")
+4.5  Words look at words (shared letters); left: no mask, right: causal""")
     words = "the cat sat on the mat".split()
     X = [[2.0 * word.count(a) for a in "acehmnost"] for word in words]
     pictures = [heatmap(attention_with_softmax(X, X, X, mask)[1]).split()
@@ -653,9 +655,9 @@ def main() -> None:
     for word, *row in zip(words, *pictures, legend):
         print(f"     {word:6}{'   '.join(row)}".rstrip())
     print("""
-4.5  一个头学会倒写（Q、K 只随位置）：学四个单词，再倒写 softmax；行写，列读
-4.5  A head learns to write backwards (Q, K depend on positions) from four
-     words, then reverses "softmax"; rows are written, columns are read""")
+4.5  一个头学倒写四个 7 字母的词（只看位置），再倒写 softmax；行是写，列是读
+4.5  A head learns to reverse four 7-letter words (by position alone), then
+     "softmax"; each row is a letter written, each column a letter read""")
     abc, g, frames = "abcdefghijklmnopqrstuvwxyz", random.Random(0).gauss, []
     letters = {word: [[10.0 * (a == b) for a in abc] for b in word] for word in
                ["softmax", "weights", "queries", "product", "entropy"]}

@@ -4,8 +4,8 @@
 softmax 把任意一组分数变成概率：分数越高，概率越大；领先越多，概率也高出越多。
 Which class, which next word, where attention should look: a model gives
 scores, but what we need are probabilities. Softmax turns any scores into
-probabilities: the higher a score, the larger its probability, and the bigger
-its lead, the larger still.
+probabilities: the higher a score, the larger its probability, and the further
+it is ahead, the more so.
 
 这是第 4 章 4.1 到 4.4 节，从上往下读；每个例子都由测试实际运行。
 These are sections 4.1 to 4.4 of chapter 4, to be read from the top; the tests
@@ -34,16 +34,16 @@ def softmax_naive(x: list[float]) -> list[float]:
         softmax(x)_i = exp(x_i) / Σ_j exp(x_j)
 
     exp 把每个分数变成正数，再除以总和，就得到和为 1 的概率：
-    exp makes every score positive; divided by their total they become
-    probabilities, which sum to 1:
+    exp makes a positive number of every score; divided by their total, these
+    are probabilities, which sum to 1:
 
     >>> [round(p_i, 4) for p_i in softmax_naive([1.0, 2.0, 3.0])]
     [0.09, 0.2447, 0.6652]
 
-    为什么用 exp？直接除以总和，会有负数（左边，总和 2）；取平方不分正负，
-    最低的 -2 反而得 0.8（右边，总和 5）：
-    Why exp? Scores divided by their sum can be negative (left, sum 2); squares
-    ignore the sign, and -2, the lowest score, would get 0.8 (right, sum 5):
+    为什么用 exp（非它不可，见 softmax_stable）？直接除以总和，会有负数（左边，
+    总和 2）；取平方不分正负，最低的 -2 反而得 0.8（右边，总和 5）：
+    Why exp (and it alone, see softmax_stable)? Scores over their sum can be
+    negative (left, sum 2); squares ignore signs: -2 gets 0.8 (right, sum 5):
 
     >>> [s / 2 for s in [-1, 1, 2]], [s * s / 5 for s in [-2, 0, 1]]
     ([-0.5, 0.5, 1.0], [0.8, 0.0, 0.2])
@@ -54,11 +54,11 @@ def softmax_naive(x: list[float]) -> list[float]:
     scores are very low it underflows (to 0): first the answer is silently
     wrong (the first entry should be 0.8808), and lower still it is 0 / 0:
 
-    >>> softmax_naive([-744.0, -746.0])
-    [1.0, 0.0]
     >>> softmax_naive([1000.0])  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
     OverflowError
+    >>> softmax_naive([-744.0, -746.0])
+    [1.0, 0.0]
 
     - 来源 Source: Blanchard, Higham & Higham 2021, Eq. (1.2)
     - 等价 Same as: numpy.exp(x) / numpy.exp(x).sum()
@@ -109,12 +109,12 @@ def softmax_stable(x: list[float]) -> list[float]:
 
     减去 m，就是分子、分母同除以 exp(m)，概率不变。递增的正函数 f 里，只有 b^x
     和它的倍数做得到：要使所有分数加 c 时 f(x_i) / f(x_j) 不变，f(x + c) / f(x)
-    就不能随 x 变化，即 f(x + c) = f(x) f(c) / f(0)：加变成乘，只有乘方如此：
+    就不能随 x 变化，即 f(x + c) = f(x) f(c) / f(0)：加变成乘，只有 b^x 如此：
     Subtracting m divides numerator and denominator by exp(m) and changes no
     probability. Of all increasing positive functions f, only b^x and its
     multiples allow this: for f(x_i) / f(x_j) to stay the same when c is added
     to every score, f(x + c) / f(x) must not depend on x, so
-    f(x + c) = f(x) f(c) / f(0): adding becomes multiplying, as only in powers:
+    f(x + c) = f(x) f(c) / f(0): adding becomes multiplying, as only with b^x:
 
     >>> softmax_stable([1000.0, 1001.0]) == softmax_stable([0.0, 1.0])
     True
@@ -152,10 +152,10 @@ def softmax_with_temperature(
 
         softmax(x / T)_i = exp((x_i - m) / T) / Σ_j exp((x_j - m) / T)
 
-    除以 T 就是缩放差距：T = 0.1 放大到 10 倍，T = 10 缩小到 1/10；用 2^x 代替
-    exp，也就相当于 T = 1 / log(2)。“温度”一词来自物理：越热越均匀：
+    除以 T 就是缩放差距：T = 0.1 放大到 10 倍，T = 10 缩小到 1/10；换底数也只是
+    换 T：2^x 就是 T = 1 / log(2)。“温度”一词来自物理：越热越均匀：
     Dividing by T scales the gaps: T = 0.1 makes them 10 times as large, T = 10
-    a tenth; 2^x in place of exp is the same as T = 1 / log(2). The word is
+    a tenth; another base is just another T: 2^x is T = 1 / log(2). The word is
     from physics: the hotter, the more even:
 
     >>> for T in [0.1, 1.0, 10.0]:

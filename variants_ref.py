@@ -79,15 +79,16 @@ def cross_entropy(
 
         loss = -Σ_i y_i log_softmax(x)_i,    y_i = (1 - ε) [i = target] + ε / n
 
-    为什么是 -log p？答案全对的概率（似然）是各个 p 的乘积，取对数变成和，
-    再取负，就成了越小越好的损失：p = 1 时为 0，p 趋于 0 时没有上限。叫“交叉”，
-    因为一边是目标 y，一边是预测 p；y = p 时就是熵。依次以每一类为目标：
-    Why -log p? The probability of getting every answer right (the likelihood)
-    is the product of the p; the log turns it into a sum, and the minus sign
-    makes that a loss, the smaller the better: 0 at p = 1, without bound as p
-    approaches 0. It is "cross" because it takes two distributions, the target
-    y and the prediction p; for y = p it is the entropy. With each class in
-    turn as the target:
+    为什么是 -log p？各题独立时，全部答对的概率（似然）是每题目标类的概率 p 的
+    乘积，取对数变成和，再取负，就成了越小越好的损失：p = 1 时为 0，p 趋于 0 时
+    没有上限。叫“交叉”，因为一边是目标 y，一边是预测 p；y = p 时就是熵。
+    依次以每一类为目标：
+    Why -log p? The probability of getting all of several independent answers
+    right (the likelihood) is the product of their p; the log turns it into a
+    sum, and the minus sign makes that a loss, the smaller the better: 0 at
+    p = 1, without bound as p approaches 0. It is "cross" because it takes two
+    distributions, the target y and the prediction p; for y = p it is the
+    entropy. With each class in turn as the target:
 
     >>> [round(cross_entropy([2.0, 0.0, -8.0], i), 4) for i in range(3)]
     [0.127, 2.127, 10.127]
@@ -145,8 +146,8 @@ def cross_entropy_backward(
     [-0.1562, 0.1142, 0.042]
     [0.0438, 0.0142, -0.058]
 
-    逆着梯度走，目标的分数升高，其余的按各自的概率降低（ε = 0 时）。
-    即使 softmax 已经饱和，而且答错了，梯度也不会消失：
+    逆着梯度走，目标的分数升高，其余的降低，降多少与各自的概率成正比（ε = 0
+    时）。即使 softmax 已经饱和，而且答错了，梯度也不会消失：
     A step against the gradient raises the target's score and lowers the
     others, in proportion to their probabilities (for ε = 0). Even where
     softmax is saturated and wrong, the gradient does not vanish:
@@ -157,7 +158,7 @@ def cross_entropy_backward(
     各项之和为 0，所以目标那一项取其余各项之和的相反数；p 舍入成 1 时，它也不会
     变成 0（除非下溢）：
     The entries sum to 0, so the target's is taken as minus the sum of the
-    others; it is still there where p rounds to 1 (short of underflow):
+    others; it stays non-zero where p rounds to 1 (short of underflow):
 
     >>> f"{cross_entropy_backward([50.0, 0.0], 0)[0]:.4e}"
     '-1.9287e-22'
@@ -191,17 +192,17 @@ def sparsemax(x: list[float]) -> list[float]:
     Use it where irrelevant entries should be exactly 0 (to skip them, or to
     read them easily); the price: these get no gradient, and -log p may be inf:
 
-    >>> sparsemax([0.0, 0.5, 1.0])
+    >>> sparsemax([0.125, 0.5, 1.0])
     [0.0, 0.25, 0.75]
 
-    支撑集（support）是 p 大于 0 的 k 项：各 s 减去同一个 τ，使和为 1。从高到低
-    逐个取，重算 τ（从 -1 起只升不降），直到下一个 s 不高于 τ。这里 k = 2：
-    The support is the k entries with p above 0: each s less the same τ, to sum
-    to 1. Take them from the highest down, recomputing τ (which rises from -1),
-    until the next s is not above it. Here k = 2:
+    支撑集（support）是 p 大于 0 的 k 项，各减同一个 τ（不等的话，匀一匀更
+    近）。从高到低取，重算 τ（从 -1 起只升不降），直到下一个 s 不高于 τ：
+    The support is the k entries with p above 0, each less the same τ (if not
+    the same, evening out comes nearer). Take the highest first, recomputing τ
+    (which rises from -1), until the next s is not above it:
 
-    >>> tau = (0.0 - 0.5 - 1.0) / 2
-    >>> [max(s - tau, 0.0) for s in [-1.0, -0.5, 0.0]]
+    >>> tau = (sum([0.0, -0.5]) - 1.0) / 2
+    >>> [max(s - tau, 0.0) for s in [-0.875, -0.5, 0.0]]
     [0.0, 0.25, 0.75]
 
     - 来源 Source: Martins & Astudillo 2016, §2.2, Algorithm 1
