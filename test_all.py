@@ -187,7 +187,7 @@ SOFTMAXES: dict[str, Callable[[Vector], Vector]] = {
 def test_answer_is_a_distribution(name: str) -> None:
     """In the order of the scores; adding a constant changes nothing."""
     softmax = SOFTMAXES[name]
-    for x in SCORES + [SCORES_5000]:
+    for x in SCORES + [SCORES_5000, [-1.7e308] * 2]:
         p = softmax(x)
         assert len(p) == len(x)
         assert all(type(p_i) is float and str(p_i) != "-0.0" for p_i in p)
