@@ -1,8 +1,8 @@
 """注意力：查询、键、值 | Attention: queries, keys and values
 
-一个 token（词元，文本的一小段）要从周围的 token 和自身取信息，该取谁的？它的查
-询 q 说要找什么，每个 token 的键 k 说自己有什么，值 v 是取到的内容。q 与 k 的点
-积是相似度，softmax 把相似度变成权重，输出就是各个值的加权平均。
+一个 token（词元，文本的一小段）要从周围的 token 和自身取信息，该取谁的？它的
+查询 q 说要找什么，每个 token 的键 k 说自己有什么，值 v 是取到的内容。q 与 k 的
+点积是相似度，softmax 把相似度变成权重，输出就是各个值的加权平均。
 A token (a piece of text) takes information from the tokens around it and from
 itself, but from which? Its query q says what it looks for, each token's key k
 says what that token has, and the value v is what is taken from it. The dot
@@ -10,12 +10,12 @@ product of q and k is their similarity, softmax turns similarities into
 weights, and the output is the values averaged with these weights.
 
 自注意力里，三者都出自同一个 X：它的每一行是一个 token 的向量（嵌入），乘上训练
-得来的矩阵（投影）：X W_q 得 Q，X W_k 得 K，X W_v 得 V。注意力本身不看次序，
-所以位置要另外给出，通常编进 X。
+得来的矩阵（投影）：X W_q 得 Q，X W_k 得 K，X W_v 得 V。没有掩码时，注意力不看
+次序，所以位置要另外给出，通常编进 X。
 In self-attention all three come from one X: each row is the vector of a token
 (its embedding). Learned matrices (projections) turn it into the three: X W_q
-gives Q, X W_k gives K, X W_v gives V. Attention itself does not see the order,
-so positions must be supplied, usually encoded in X.
+gives Q, X W_k gives K, X W_v gives V. Unmasked, attention does not see the
+order, so positions must be supplied, usually encoded in X.
 
 这是第 4 章 4.5 节。矩阵是由行组成的嵌套列表，一行一个 token。
 This is section 4.5 of chapter 4. A matrix is a nested list of rows,
@@ -79,10 +79,10 @@ def attention_scores(
 
         S = Q Kᵀ / √d,    S_ij = (Q_i · K_j) scale,    scale = 1/√d
 
-    为什么除以 √d？若 q 和 k 的分量相互独立，均值为 0，方差为 1，则每个乘
-    积 q_c k_c 的均值为 0，方差为 E[q_c²] E[k_c²] = 1。d 项的方差相加得
-    d，标准差就是 √d：d 很大时，softmax 饱和，几乎不传梯度。除以 √d，
-    标准差回到 1：
+    为什么除以 √d？若 q 和 k 的分量相互独立，均值为 0，方差为 1，
+    则每个乘积 q_c k_c 的均值为 0，方差为 E[q_c²] E[k_c²] = 1。d 项的方差
+    相加得 d，标准差就是 √d：d 很大时，softmax 饱和，几乎不传梯度。
+    除以 √d，标准差回到 1：
     Why √d? If the components of q and k are independent with mean 0 and
     variance 1, each product q_c k_c has mean 0 and variance
     E[q_c²] E[k_c²] = 1. The variances of d terms add up to d, so the standard
@@ -187,8 +187,8 @@ def attention_with_softmax(
         weights = softmax(Q Kᵀ / √d)    n_q × n_k
         output = weights V              n_q × d_v
 
-    三个 token 的键，四个分量依次表示动物、动作、地点、过去时。第一个查询找动
-    物；第二个主要找地点，也找过去时。先猜一猜，它们各在哪个键上的权重最大：
+    三个 token 的键，四个分量依次表示动物、动作、地点、过去时。第一个查询找
+    动物；第二个主要找地点，也找过去时。先猜一猜，它们各在哪个键上的权重最大：
     The keys of three tokens, whose components stand for animal, action, place,
     past tense. The first query seeks an animal; the second above all a place,
     and also the past. Guess first which key each will weight most:
@@ -442,8 +442,8 @@ def multi_head_attention(
     The keys and values of every token go into the KV cache. With kv_heads
     (h_kv) below heads (h), several query heads share keys and values, and the
     cache shrinks: grouped-query attention (GQA) or, with kv_heads = 1,
-    multi-query attention (MQA). Here heads 0 and 1 share, and 2 and 3; the
-    weight of the first key for the third token, in each head:
+    multi-query attention (MQA). Heads 0 and 1 share, as do 2 and 3; the weight
+    of the first key for the third token, in each head:
 
     >>> W = [row[:2] for row in I]  # K、V 各 2 列 | K and V: 2 columns
     >>> _, weights = multi_head_attention(X, I, W, W, I, heads=4, kv_heads=2)
@@ -576,8 +576,8 @@ def attention_backward(
     由 output_i = Σ_j weights_ij V_j 和 S_ij = Q_i · K_j / √d 逐层求导。mask 要
     与前向计算所用的相同；这里是因果掩码，损失是第一个输出，它只看第一个
     token，所以第二个值的梯度是 0：
-    By differentiating output_i = Σ_j weights_ij V_j and S_ij = Q_i · K_j / √d
-    in turn. mask must be that of the forward pass; here it is causal, and the
+    Differentiate output_i = Σ_j weights_ij V_j and S_ij = Q_i · K_j / √d in
+    turn. mask must be that of the forward pass; here it is causal, and the
     loss is the first output, which sees the first token only, so the gradient
     of the second value is 0:
 
@@ -634,8 +634,8 @@ def main() -> None:
               f"{dot(q, k):5g}{dot(q, k) / 2:5g}{p:8.4f}{v[0]:6g}")
     print(f"output{output[0][0]:56.4f}")
     print("""
-4.5  为什么除以 √d：d 越大，分数的标准差越大，最大的权重越接近 1
-4.5  Why √d: a larger d spreads the scores and drives the largest weight to 1
+4.5  为什么除以 √d（8 个键）：d 越大，分数的标准差越大，最大的权重越接近 1
+4.5  Why √d (8 keys): a larger d spreads the scores, the top weight nears 1
            std QK^T    mean top weight     std QK^T/√d    mean top weight""")
     for d in [4, 64, 1024]:
         g = random.Random(d + 12).gauss
@@ -655,9 +655,9 @@ def main() -> None:
     for word, *row in zip(words, *pictures, legend):
         print(f"     {word:6}{'   '.join(row)}".rstrip())
     print("""
-4.5  一个头学倒写四个 7 字母的词（只看位置），再倒写 softmax；行是写，列是读
+4.5  一个头学倒写四个 7 字母的词（只看位置），再试 softmax；行是写，列是读
 4.5  A head learns to reverse four 7-letter words (by position alone), then
-     "softmax"; each row is a letter written, each column a letter read""")
+     tries "softmax"; each row a letter written, each column a letter read""")
     abc, g, frames = "abcdefghijklmnopqrstuvwxyz", random.Random(0).gauss, []
     letters = {word: [[10.0 * (a == b) for a in abc] for b in word] for word in
                ["softmax", "weights", "queries", "product", "entropy"]}

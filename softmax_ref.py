@@ -40,16 +40,16 @@ def softmax_naive(x: list[float]) -> list[float]:
     >>> [round(p_i, 4) for p_i in softmax_naive([1.0, 2.0, 3.0])]
     [0.09, 0.2447, 0.6652]
 
-    为什么用 exp（非它不可，见 softmax_stable）？直接除以总和，会有负数（左边，
-    总和 2）；取平方不分正负，最低的 -2 反而得 0.8（右边，总和 5）：
-    Why exp (and it alone, see softmax_stable)? Scores over their sum can be
+    为什么用 exp（底数任意，理由见 softmax_stable）？直接除以总和，会有负数（左
+    边，总和 2）；取平方不分正负，最低的 -2 反而得 0.8（右边，总和 5）：
+    Why exp (in any base, see softmax_stable)? Scores over their sum can be
     negative (left, sum 2); squares ignore signs: -2 gets 0.8 (right, sum 5):
 
     >>> [s / 2 for s in [-1, 1, 2]], [s * s / 5 for s in [-2, 0, 1]]
     ([-0.5, 0.5, 1.0], [0.8, 0.0, 0.2])
 
-    分数超过约 709.78，exp 就上溢（超出浮点数的范围）；全都很低时则下溢（小得变
-    成了 0）：先是悄悄算错（第一项应为 0.8808），再低，就成了 0 除以 0：
+    分数超过约 709.78，exp 就上溢（超出浮点数的范围）；全都很低时则下溢（成了
+    0）：先是悄悄算错（第一项应为 0.8808），再低，就成了 0 除以 0：
     Above about 709.78 exp overflows (leaves the range of floats); where all
     scores are very low it underflows (to 0): first the answer is silently
     wrong (the first entry should be 0.8808), and lower still it is 0 / 0:
@@ -107,14 +107,15 @@ def softmax_stable(x: list[float]) -> list[float]:
 
         softmax(x)_i = exp(x_i - m) / Σ_j exp(x_j - m),    m = max(x)
 
-    减去 m，就是分子、分母同除以 exp(m)，概率不变。递增的正函数 f 里，只有 b^x
-    和它的倍数做得到：要使所有分数加 c 时 f(x_i) / f(x_j) 不变，f(x + c) / f(x)
-    就不能随 x 变化，即 f(x + c) = f(x) f(c) / f(0)：加变成乘，只有 b^x 如此：
-    Subtracting m divides numerator and denominator by exp(m) and changes no
-    probability. Of all increasing positive functions f, only b^x and its
-    multiples allow this: for f(x_i) / f(x_j) to stay the same when c is added
-    to every score, f(x + c) / f(x) must not depend on x, so
-    f(x + c) = f(x) f(c) / f(0): adding becomes multiplying, as only with b^x:
+    只有分数的差距算数：减去 m，就是分子、分母同除以 exp(m)，概率不变。
+    要所有分数加 c 而 f(x_i) / f(x_j) 不变，f(x + c) / f(x) 就不能随 x
+    变化，即 f(x + c) = f(x) f(c) / f(0)：加变成乘，递增的正函数里只有 b^x
+    和它的倍数做得到：
+    Only the gaps count: subtracting m divides numerator and denominator by
+    exp(m) and changes no probability. For f(x_i) / f(x_j) to stay the same
+    when c is added to every score, f(x + c) / f(x) must not depend on x, so
+    f(x + c) = f(x) f(c) / f(0): adding becomes multiplying, which of
+    increasing positive functions only b^x and its multiples do:
 
     >>> softmax_stable([1000.0, 1001.0]) == softmax_stable([0.0, 1.0])
     True
@@ -169,7 +170,7 @@ def softmax_with_temperature(
     先减 m 再除以 T，T 再小，最大的一项也还是 exp(0) = 1：
     As T approaches 0, a single maximum gets all the probability, as in
     hardmax; ties share it. As m is subtracted before dividing, the largest
-    term is still exp(0) = 1 for the tiniest T:
+    term is still exp(0) = 1 even for a tiny T:
 
     >>> softmax_with_temperature([1.0, 3.0, 3.0], 1e-308)
     [0.0, 0.5, 0.5]
@@ -193,7 +194,7 @@ def entropy(p: list[float]) -> float:
 
     exp(entropy) 叫困惑度：p 的不确定程度，相当于等可能地在这么多个
     选项里挑一个：
-    exp(entropy) is the perplexity: p is as uncertain as a random choice among
+    exp(entropy) is the perplexity: p is as uncertain as an even choice among
     that many options:
 
     >>> round(math.exp(entropy([0.25, 0.25, 0.25, 0.25])), 9)
@@ -227,8 +228,8 @@ def logsumexp(x: list[float]) -> float:
         logsumexp(x) = log(Σ_i exp(x_i)) = m + log1p(Σ_i exp(x_i - m) - 1)
 
     损失和梯度都由它推出：log softmax(x)_i = x_i - logsumexp(x)，而 logsumexp
-    对 x_j 的导数是 exp(x_j) / Σ_i exp(x_i)，恰好是 softmax。用差商（输入动一
-    点，输出变多少）检验：
+    对 x_j 的导数是 exp(x_j) / Σ_i exp(x_i)，恰好是 softmax。用差商（输入动
+    一点，输出变多少）检验：
     Losses and gradients are derived with it:
     log softmax(x)_i = x_i - logsumexp(x), and logsumexp has the derivative
     exp(x_j) / Σ_i exp(x_i) with respect to x_j, which is softmax. Checked by a
@@ -317,8 +318,8 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
         grad_x_i = p_i (grad_p_i - Σ_j p_j grad_p_j)
 
     这就是（对称的）雅可比矩阵乘 grad_p（链式法则），但不必构造矩阵，运算量只有
-    O(n)。p_i 乘的是 grad_p_i 高出平均值（按 p 加权）的部分，所以 grad_p 各项相
-    等时，梯度为 0：
+    O(n)。p_i 乘的是 grad_p_i 高出平均值（按 p 加权）的部分，所以 grad_p 各项
+    相等时，梯度为 0：
     It is the Jacobian, which is symmetric, times grad_p (the chain rule), in
     O(n) and without the matrix. p_i is multiplied by how far grad_p_i lies
     above the mean (weighted by p), so if all are equal, the gradient is 0:

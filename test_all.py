@@ -209,7 +209,7 @@ def test_permuted_scores_permute_the_answer_bit_for_bit() -> None:
         def mix(a: Vector) -> Vector:
             return [a[i] for i in order]
         for function in (softmax_stable, log_softmax, sparsemax, entmax):
-            assert function(mix(x)) == mix(function(x))
+            assert function(mix(x)) == mix(function(x)), function
         p, g, at = softmax_stable(x), list(map(math.sin, order)), 0
         assert logsumexp(mix(x)) == logsumexp(x)
         assert entropy(mix(p)) == entropy(p)

@@ -1,10 +1,10 @@
 """softmax 的变体：对数、稀疏、采样 | Variants: logs, sparse ones, sampling
 
 训练要的是 softmax 的对数，生成文本要按概率采样，有时还要让不相干的项恰好得 0；
-这些都从 softmax 变来。
+这些都是 softmax 的变体。
 Training needs the log of softmax, text generation samples from the
 probabilities, and at times what is irrelevant should get exactly 0; all of
-these come from softmax.
+these are variants of softmax.
 
 这是第 4 章 4.6 节，以及训练和生成时常用的几个函数。
 This is section 4.6 of chapter 4, with a few functions that training and
@@ -15,7 +15,7 @@ generation often use.
     p        概率分布 | a distribution
     y, ε     目标分布，标签平滑 | the target distribution, label smoothing
     τ        阈值，相对于 m | a threshold, relative to m
-    u        0 到 1 的均匀随机数 | uniform random numbers from 0 to 1
+    u        0 与 1 之间的均匀随机数 | uniform random numbers between 0 and 1
     [i = j]  成立时为 1，否则为 0 | 1 where it holds, else 0
 """
 
@@ -84,10 +84,10 @@ def cross_entropy(
     没有上限。叫“交叉”，因为一边是目标 y，一边是预测 p；y = p 时就是熵。
     依次以每一类为目标：
     Why -log p? The probability of getting all of several independent answers
-    right (the likelihood) is the product of their p; the log turns it into a
-    sum, and the minus sign makes that a loss, the smaller the better: 0 at
-    p = 1, without bound as p approaches 0. It is "cross" because it takes two
-    distributions, the target y and the prediction p; for y = p it is the
+    right (the likelihood) is the product of the targets' p; the log turns it
+    into a sum, and the minus sign makes that a loss, the smaller the better: 0
+    at p = 1, without bound as p approaches 0. It is "cross" because it takes
+    two distributions, the target y and the prediction p; for y = p it is the
     entropy. With each class in turn as the target:
 
     >>> [round(cross_entropy([2.0, 0.0, -8.0], i), 4) for i in range(3)]
@@ -182,24 +182,24 @@ def cross_entropy_backward(
 # 4.6 稀疏的变体 | Sparse variants -------------------------------------------
 
 def sparsemax(x: list[float]) -> list[float]:
-    """sparsemax：离分数最近（欧氏距离）的概率分布，低分可以恰好得 0。
-    Sparsemax: the distribution nearest to the scores; low ones may get 0.
+    """sparsemax：离分数 x 最近（欧氏距离）的概率分布，低分可以恰好得 0。
+    Sparsemax: the distribution nearest to x (Euclidean); low scores may get 0.
 
         p_i = max(s_i - τ, 0),    τ = (Σ_support s_j - 1) / k,    s_i = x_i - m
 
-    要让不相干的项恰好为 0（可以跳过，也容易看懂），就用它；代价是这些项没有梯
-    度，-log p 可能是 inf：
-    Use it where irrelevant entries should be exactly 0 (to skip them, or to
-    read them easily); the price: these get no gradient, and -log p may be inf:
+    要让不相干的项恰好为 0（可以跳过，也容易看懂），就用它；代价是这些项没有
+    梯度，-log p 可能是 inf：
+    Use it where irrelevant entries should be exactly 0 (to skip them, or for
+    easy reading); the price: these get no gradient, and -log p may be inf:
 
     >>> sparsemax([0.125, 0.5, 1.0])
     [0.0, 0.25, 0.75]
 
-    支撑集（support）是 p 大于 0 的 k 项，各减同一个 τ（不等的话，匀一匀更
-    近）。从高到低取，重算 τ（从 -1 起只升不降），直到下一个 s 不高于 τ：
-    The support is the k entries with p above 0, each less the same τ (if not
-    the same, evening out comes nearer). Take the highest first, recomputing τ
-    (which rises from -1), until the next s is not above it:
+    支撑集（support）是 p 大于 0 的 k 项，各减同一个 τ（减得一样多，平方和最
+    小）。从高到低取，重算 τ（从 -1 起只升不降），直到下一个 s 不高于 τ：
+    The support is the k entries with p above 0, each less the same τ (equal
+    amounts have the least sum of squares). Take the highest first, recomputing
+    τ (which rises from -1), until the next s is not above it:
 
     >>> tau = (sum([0.0, -0.5]) - 1.0) / 2
     >>> [max(s - tau, 0.0) for s in [-0.875, -0.5, 0.0]]
