@@ -209,18 +209,16 @@ def sparsemax(x: list[float]) -> list[float]:
     - 等价 Same as: entmax.sparsemax(x, dim=-1)
     - 需要 Needs: math
     """
-    m = max(x)
-    shifted = [x_i - m for x_i in x]
-    if math.isnan(sum(shifted)):
+    m, total, tau = max(x), 0.0, -1.0
+    near = sorted([x_i - m for x_i in x if not x_i - m <= tau], reverse=True)
+    if math.isnan(sum(near)):  # not <= 会留下 nan | not <= keeps a nan
         raise ValueError("sparsemax needs a finite maximum and no nan")
-    total, tau = 0.0, -1.0
-    near = sorted([s for s in shifted if s > tau], reverse=True)
     for k, s in enumerate(near, start=1):
         if s <= tau:
             break
         total += s
         tau = (total - 1.0) / k
-    return [s - tau if s > tau else 0.0 for s in shifted]
+    return [x_i - m - tau if x_i - m > tau else 0.0 for x_i in x]
 
 
 def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
