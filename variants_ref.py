@@ -62,12 +62,11 @@ def log_softmax(x: list[float]) -> list[float]:
     - 需要 Needs: math
     """
     m = max(x)
-    shifted = [x_i - m for x_i in x]
-    others = math.fsum([math.exp(s) for s in shifted] + [-1.0])
+    others = math.fsum([math.exp(x_i - m) for x_i in x] + [-1.0])
     if math.isnan(others):
         raise ValueError("log_softmax needs a finite maximum and no nan")
     log_sum = math.log1p(others)
-    return [s - log_sum for s in shifted]
+    return [x_i - m - log_sum for x_i in x]
 
 
 def cross_entropy(
