@@ -354,11 +354,11 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
     比如一个看前一个词，一个看主语。每个头分到 d = d_model / h 列，
     总的计算量就和一个宽的头差不多。用字母标出 token，用数字标出列，
     就看得清每一项去了哪里：
-    Why several heads? One head has one set of weights and looks in one way;
-    several look for different things, say one for the word before, one for the
-    subject. Each gets d = d_model / h columns, so that together they cost
-    about as much as a single wide head. Letters for tokens and digits for
-    columns show where each entry goes:
+    Why several heads? One head has one row of weights per query and looks in
+    one way; several look for different things, say one for the word before,
+    one for the subject. Each gets d = d_model / h columns, so that together
+    they cost about as much as a single wide head. Letters for tokens and
+    digits for columns show where each entry goes:
 
     >>> X = [[f"{token}{column}" for column in range(6)] for token in "ab"]
     >>> for head in split_heads(X, heads=2):
@@ -517,11 +517,12 @@ def attention_online(
 
     序列一长，n_q × n_k 个分数就存不下，所以用完就丢。这就是在线 softmax，
     只是已有的输出 o 也要跟着缩放。FlashAttention 也是这样，一次取一块键。
-    分数和值都有限时，输出与 `attention_with_softmax` 的相同：
+    分数和值都有限时，输出与 `attention_with_softmax` 的相同（不计舍入）：
     For long sequences n_q × n_k scores are too many to store: each is used and
     dropped. This is online softmax, except that the output so far, o, is
     rescaled too. FlashAttention does the same, a block of keys at a time. For
-    finite scores and values the output is that of `attention_with_softmax`:
+    finite scores and values the output is, up to rounding, that of
+    `attention_with_softmax`:
 
     >>> K = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]
     >>> Q = [[4.0, 0.0, 0.0, 0.0], [0.0, 0.0, 4.0, 2.0]]
@@ -655,9 +656,9 @@ def main() -> None:
     for word, *row in zip(words, *pictures, legend):
         print(f"     {word:6}{'   '.join(row)}".rstrip())
     print("""
-4.5  一个头学倒写四个 7 字母的词（只看位置），再试 softmax；行是写，列是读
-4.5  A head learns to reverse four 7-letter words (by position alone), then
-     tries "softmax"; each row a letter written, each column a letter read""")
+4.5  一个头只看位置，倒写四个等长词，边学边试 softmax；每行写一字母，每列读一个
+4.5  A head learns to reverse four 7-letter words (by position alone), trying
+     "softmax" as it goes; each row a letter written, each column one read""")
     abc, g, frames = "abcdefghijklmnopqrstuvwxyz", random.Random(0).gauss, []
     letters = {word: [[10.0 * (a == b) for a in abc] for b in word] for word in
                ["softmax", "weights", "queries", "product", "entropy"]}
@@ -667,7 +668,7 @@ def main() -> None:
         text, loss = "".join(abc[o.index(max(o))] for o in output), 0.0
         for word in list(letters)[1:]:
             output, _ = attention_with_softmax(Q, K, letters[word])
-            grad = [softmax_stable(o) for o in output]
+            grad = [softmax_stable(o) for o in output]  # 当作分数 | as scores
             for i, letter in enumerate(reversed(word)):
                 loss -= math.log(grad[i][abc.index(letter)]) / 28
                 grad[i][abc.index(letter)] -= 1.0  # p - y

@@ -5,7 +5,7 @@ softmax 把任意一组分数变成概率：分数越高，概率越大；领先
 Which class, which next word, where attention should look: a model gives
 scores, but what we need are probabilities. Softmax turns any scores into
 probabilities: the higher a score, the larger its probability, and the further
-it is ahead, the more so.
+ahead, the larger its share.
 
 这是第 4 章 4.1 到 4.4 节，从上往下读；每个例子都由测试实际运行。
 These are sections 4.1 to 4.4 of chapter 4, to be read from the top; the tests
@@ -40,9 +40,9 @@ def softmax_naive(x: list[float]) -> list[float]:
     >>> [round(p_i, 4) for p_i in softmax_naive([1.0, 2.0, 3.0])]
     [0.09, 0.2447, 0.6652]
 
-    为什么用 exp（底数任意，理由见 softmax_stable）？直接除以总和，会有负数（左
-    边，总和 2）；取平方不分正负，最低的 -2 反而得 0.8（右边，总和 5）：
-    Why exp (in any base, see softmax_stable)? Scores over their sum can be
+    为什么用 exp（底数 > 1 就行，见 softmax_stable）？直接除以总和，会有负数
+    （左边，总和 2）；取平方不分正负，最低的 -2 反而得 0.8（右边，总和 5）：
+    Why exp (any base > 1, see softmax_stable)? Scores over their sum can be
     negative (left, sum 2); squares ignore signs: -2 gets 0.8 (right, sum 5):
 
     >>> [s / 2 for s in [-1, 1, 2]], [s * s / 5 for s in [-2, 0, 1]]
@@ -107,15 +107,15 @@ def softmax_stable(x: list[float]) -> list[float]:
 
         softmax(x)_i = exp(x_i - m) / Σ_j exp(x_j - m),    m = max(x)
 
-    只有分数的差距算数：减去 m，就是分子、分母同除以 exp(m)，概率不变。
-    要所有分数加 c 而 f(x_i) / f(x_j) 不变，f(x + c) / f(x) 就不能随 x
-    变化，即 f(x + c) = f(x) f(c) / f(0)：加变成乘，递增的正函数里只有 b^x
-    和它的倍数做得到：
-    Only the gaps count: subtracting m divides numerator and denominator by
-    exp(m) and changes no probability. For f(x_i) / f(x_j) to stay the same
-    when c is added to every score, f(x + c) / f(x) must not depend on x, so
-    f(x + c) = f(x) f(c) / f(0): adding becomes multiplying, which of
-    increasing positive functions only b^x and its multiples do:
+    分数没有固有的零点，只有差距算数：减去 m，就是分子、分母同除以 exp(m)，
+    概率不变。换成别的函数，要各分数加 c 而 f(x_i) / f(x_j) 不变，
+    f(t + c) / f(t) 对所有 t 都要相同，即 t = 0 时的 f(c) / f(0)；递增的正函数
+    里，只有 b^t 和它的倍数这样把加变成乘：
+    Scores have no zero of their own, only gaps count: subtracting m divides
+    numerator and denominator by exp(m) and changes no probability. For
+    f(x_i) / f(x_j) to survive adding c to every score, f(t + c) / f(t) must be
+    the same for all t, as at t = 0: f(c) / f(0). Of increasing positive
+    functions only b^t and its multiples turn adding into multiplying so:
 
     >>> softmax_stable([1000.0, 1001.0]) == softmax_stable([0.0, 1.0])
     True
@@ -125,8 +125,8 @@ def softmax_stable(x: list[float]) -> list[float]:
     甚至下溢成 0：
     The largest term is exp(0) = 1, so none overflows; the total is at least 1,
     so there is no 0 / 0. If the highest score is far ahead, softmax saturates
-    ("extremization" in the chapter): its probability is close to 1, the others
-    close to 0 or, by underflow, 0:
+    ("extremization" in the chapter): that score gets almost 1, the others
+    almost 0 or, by underflow, 0:
 
     >>> softmax_stable([1000.0, 1.0, -math.inf])
     [1.0, 0.0, 0.0]
@@ -274,8 +274,8 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
     推导：log p_i = x_i - logsumexp(x)，而 logsumexp 对 x_j 的导数是 p_j，
     所以 ∂log p_i / ∂x_j = δ_ij - p_j；又因为
     ∂p_i / ∂x_j = p_i ∂log p_i / ∂x_j，就得到 J：
-    Derived: log p_i = x_i - logsumexp(x), and logsumexp has the derivative p_j
-    with respect to x_j, so ∂log p_i / ∂x_j = δ_ij - p_j; and as
+    Derivation: log p_i = x_i - logsumexp(x), and logsumexp has the derivative
+    p_j with respect to x_j, so ∂log p_i / ∂x_j = δ_ij - p_j; and as
     ∂p_i / ∂x_j = p_i ∂log p_i / ∂x_j, this gives J:
 
     >>> for row in softmax_jacobian([1.0, 2.0, 3.0]):

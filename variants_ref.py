@@ -135,9 +135,9 @@ def cross_entropy_backward(
 
     推导：log p_i = x_i - logsumexp(x) 对 x_j 求导，得 [i = j] - p_j；乘 -y_i，
     对 i 求和，因为各 y_i 之和为 1，就得到 p_j - y_j：
-    Derived: log p_i = x_i - logsumexp(x) has the derivative [i = j] - p_j
-    with respect to x_j; times -y_i, summed over i, it is p_j - y_j, as
-    the y_i sum to 1:
+    Derivation: log p_i = x_i - logsumexp(x) has the derivative
+    [i = j] - p_j with respect to x_j; times -y_i, summed over i, it is
+    p_j - y_j, as the y_i sum to 1:
 
     >>> for eps in [0.0, 0.3]:
     ...     grad = cross_entropy_backward([2.0, 0.0, -1.0], 0, eps)
@@ -194,11 +194,11 @@ def sparsemax(x: list[float]) -> list[float]:
     >>> sparsemax([0.125, 0.5, 1.0])
     [0.0, 0.25, 0.75]
 
-    支撑集（support）是 p 大于 0 的 k 项，各减同一个 τ（减得一样多，平方和最
-    小）。从高到低取，重算 τ（从 -1 起只升不降），直到下一个 s 不高于 τ：
-    The support is the k entries with p above 0, each less the same τ (equal
-    amounts have the least sum of squares). Take the highest first, recomputing
-    τ (which rises from -1), until the next s is not above it:
+    支撑集（support）是 p 大于 0 的 k 项，各减同一个 τ（总共减多少已定，
+    均摊最近）。从高到低取，重算 τ（从 -1 起只升不降），直到下一个 s 不高于 τ：
+    The support is the k entries with p above 0, each less the same τ (for a
+    fixed total, equal amounts are nearest). Take the highest first,
+    recomputing τ (which rises from -1), until the next s is not above it:
 
     >>> tau = (sum([0.0, -0.5]) - 1.0) / 2
     >>> [max(s - tau, 0.0) for s in [-0.875, -0.5, 0.0]]
