@@ -350,10 +350,10 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
 
         n × (h d) -> h × n × d
 
-    为什么要多个头？一个头只有一组权重，只能按一种方式看；几个头各看各的，
-    比如一个看前一个词，一个看主语。每个头分到 d = d_model / h 列，
-    总的计算量就和一个宽的头差不多。用字母标出 token，用数字标出列，
-    就看得清每一项去了哪里：
+    为什么要多个头？一个头对每个查询只有一行权重，只能按一种方式看；几个头各看
+    各的，比如一个看前一个词，一个看主语。每个头分到 d = d_model / h 列，
+    总的计算量就和一个宽的头差不多。用字母标出 token，用数字标出列，就看得清每
+    一项去了哪里：
     Why several heads? One head has one row of weights per query and looks in
     one way; several look for different things, say one for the word before,
     one for the subject. Each gets d = d_model / h columns, so that together
@@ -442,8 +442,8 @@ def multi_head_attention(
     The keys and values of every token go into the KV cache. With kv_heads
     (h_kv) below heads (h), several query heads share keys and values, and the
     cache shrinks: grouped-query attention (GQA) or, with kv_heads = 1,
-    multi-query attention (MQA). Heads 0 and 1 share, as do 2 and 3; the weight
-    of the first key for the third token, in each head:
+    multi-query attention (MQA). Heads 0 and 1 share, as do 2 and 3; the third
+    token's weight on the first key, in each head:
 
     >>> W = [row[:2] for row in I]  # K、V 各 2 列 | K and V: 2 columns
     >>> _, weights = multi_head_attention(X, I, W, W, I, heads=4, kv_heads=2)
@@ -656,7 +656,7 @@ def main() -> None:
     for word, *row in zip(words, *pictures, legend):
         print(f"     {word:6}{'   '.join(row)}".rstrip())
     print("""
-4.5  一个头只看位置，倒写四个等长词，边学边试 softmax；每行写一字母，每列读一个
+4.5  一个头只看位置，倒写四个等长词，边学边试"softmax"；每行写、每列读一个字母
 4.5  A head learns to reverse four 7-letter words (by position alone), trying
      "softmax" as it goes; each row a letter written, each column one read""")
     abc, g, frames = "abcdefghijklmnopqrstuvwxyz", random.Random(0).gauss, []

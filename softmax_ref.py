@@ -34,8 +34,8 @@ def softmax_naive(x: list[float]) -> list[float]:
         softmax(x)_i = exp(x_i) / Σ_j exp(x_j)
 
     exp 把每个分数变成正数，再除以总和，就得到和为 1 的概率：
-    exp makes a positive number of every score; divided by their total, these
-    are probabilities, which sum to 1:
+    exp makes every score positive; divided by the total, these become
+    probabilities, which sum to 1:
 
     >>> [round(p_i, 4) for p_i in softmax_naive([1.0, 2.0, 3.0])]
     [0.09, 0.2447, 0.6652]
@@ -109,13 +109,13 @@ def softmax_stable(x: list[float]) -> list[float]:
 
     分数没有固有的零点，只有差距算数：减去 m，就是分子、分母同除以 exp(m)，
     概率不变。换成别的函数，要各分数加 c 而 f(x_i) / f(x_j) 不变，
-    f(t + c) / f(t) 对所有 t 都要相同，即 t = 0 时的 f(c) / f(0)；递增的正函数
-    里，只有 b^t 和它的倍数这样把加变成乘：
+    f(t + c) / f(t) 对所有 t 都要相同，即 f(c) / f(0)；递增的正函数里，只有 b^t
+    和它的倍数这样把加变成乘：
     Scores have no zero of their own, only gaps count: subtracting m divides
     numerator and denominator by exp(m) and changes no probability. For
     f(x_i) / f(x_j) to survive adding c to every score, f(t + c) / f(t) must be
-    the same for all t, as at t = 0: f(c) / f(0). Of increasing positive
-    functions only b^t and its multiples turn adding into multiplying so:
+    the same for all t, namely f(c) / f(0). Of increasing positive functions
+    only b^t and its multiples turn adding into multiplying this way:
 
     >>> softmax_stable([1000.0, 1001.0]) == softmax_stable([0.0, 1.0])
     True
@@ -230,7 +230,7 @@ def logsumexp(x: list[float]) -> float:
     损失和梯度都由它推出：log softmax(x)_i = x_i - logsumexp(x)，而 logsumexp
     对 x_j 的导数是 exp(x_j) / Σ_i exp(x_i)，恰好是 softmax。用差商（输入动
     一点，输出变多少）检验：
-    Losses and gradients are derived with it:
+    Losses and gradients are derived from it:
     log softmax(x)_i = x_i - logsumexp(x), and logsumexp has the derivative
     exp(x_j) / Σ_i exp(x_i) with respect to x_j, which is softmax. Checked by a
     difference quotient (move an input a little, see the output change):
@@ -322,7 +322,7 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     相等时，梯度为 0：
     It is the Jacobian, which is symmetric, times grad_p (the chain rule), in
     O(n) and without the matrix. p_i is multiplied by how far grad_p_i lies
-    above the mean (weighted by p), so if all are equal, the gradient is 0:
+    above the mean (weighted by p), so equal grad_p_i give gradient 0:
 
     >>> softmax_backward([0.5, 0.5], [1.0, 0.0])
     [0.25, -0.25]

@@ -145,11 +145,11 @@ def cross_entropy_backward(
     [-0.1562, 0.1142, 0.042]
     [0.0438, 0.0142, -0.058]
 
-    逆着梯度走，目标的分数升高，其余的降低，降多少与各自的概率成正比（ε = 0
-    时）。即使 softmax 已经饱和，而且答错了，梯度也不会消失：
-    A step against the gradient raises the target's score and lowers the
-    others, in proportion to their probabilities (for ε = 0). Even where
-    softmax is saturated and wrong, the gradient does not vanish:
+    ε = 0 时逆着梯度走，目标的分数升高，其余的降低，降多少与各自的概率成正比。
+    即使 softmax 已经饱和，而且答错了，梯度也不会消失：
+    For ε = 0, a step against the gradient raises the target's score and lowers
+    the others, in proportion to their probabilities. Even where softmax is
+    saturated and wrong, the gradient does not vanish:
 
     >>> [round(g, 4) for g in cross_entropy_backward([64.0, 0.0], 1)]
     [1.0, -1.0]
@@ -194,11 +194,11 @@ def sparsemax(x: list[float]) -> list[float]:
     >>> sparsemax([0.125, 0.5, 1.0])
     [0.0, 0.25, 0.75]
 
-    支撑集（support）是 p 大于 0 的 k 项，各减同一个 τ（总共减多少已定，
-    均摊最近）。从高到低取，重算 τ（从 -1 起只升不降），直到下一个 s 不高于 τ：
-    The support is the k entries with p above 0, each less the same τ (for a
-    fixed total, equal amounts are nearest). Take the highest first,
-    recomputing τ (which rises from -1), until the next s is not above it:
+    支撑集（support）是 p 大于 0 的 k 项，其中各 s 减同一个 τ：总共减多少已定，
+    均摊最近。从高到低取，重算 τ（从 -1 起只升不降），直到下一个 s 不高于 τ：
+    On the support, the k entries with p above 0, each s loses the same τ: for
+    a fixed total, equal cuts are nearest. Take the highest first, recomputing
+    τ (which rises from -1), until the next s is not above it:
 
     >>> tau = (sum([0.0, -0.5]) - 1.0) / 2
     >>> [max(s - tau, 0.0) for s in [-0.875, -0.5, 0.0]]
@@ -267,7 +267,7 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     从 c = m 起，Σ_i p_i 不小于 1，又是 c 的凸函数，所以 c 只升不降，
     也不会越过解。
     c makes Σ_i p_i = 1 and is found by Newton's method; the derivative of
-    Σ_i p_i with respect to c is -Σ_i p_i^(2 - α). It starts at c = m, where
+    Σ_i p_i with respect to c is -Σ_i p_i^(2 - α). Start at c = m, where
     Σ_i p_i is at least 1; as Σ_i p_i is convex in c, each step raises c and
     none overshoots.
 
@@ -314,7 +314,7 @@ def gumbel_softmax(
     >>> [round(p_i, 4) for p_i in p]
     [0.0001, 0.9999]
 
-    为什么是这种噪声（Gumbel 分布）？因为加上它，每一项成为最大项的概率恰好是它
+    为什么是这种噪声（Gumbel 分布）？因为加上它，各项成为最大项的概率恰好是各自
     的 softmax 概率（Gumbel-max 技巧）；抽一万次看看：
     Why this noise (the Gumbel distribution)? Because with it each entry comes
     out largest with exactly its softmax probability (the Gumbel-max trick);
