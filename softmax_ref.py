@@ -374,11 +374,14 @@ def softmax_steps(x: list[float], temperature: float = 1.0) -> str:
     - 需要 Needs: math, softmax_stable, softmax_with_temperature, bar_chart
     """
     p = softmax_with_temperature(x, temperature)
-    gaps = [(x_i - max(x)) / temperature for x_i in x]
+    m = max(x)
+    gaps = [(x_i - m) / temperature for x_i in x]
+    e = [math.exp(gap) for gap in gaps]
+    bars = bar_chart(p, width=16).split("\n")
     lines = [f"{'x':>10}  (x - m) / T      exp   p"]
-    for x_i, gap, bar in zip(x, gaps, bar_chart(p, width=16).split("\n")):
-        lines.append(f"{x_i:10g} {gap:12g} {math.exp(gap):8.4f}   {bar}")
-    lines.append(f"{'sum':>10} {sum(map(math.exp, gaps)):21.4f}")
+    for x_i, gap, e_i, bar in zip(x, gaps, e, bars):
+        lines.append(f"{x_i:10g} {gap:12g} {e_i:8.4f}   {bar}")
+    lines.append(f"{'sum':>10} {sum(e):21.4f}")
     return "\n".join(lines)
 
 
