@@ -409,9 +409,10 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
     kept: set[int] = set()
     reached = 0.0
     for i in sorted(range(len(x)), key=lambda i: x[i], reverse=True):
-        if not kept or reached < top_p - 1e-9 or top_p == 1.0:
-            kept.add(i)
-            reached += p[i]
+        kept.add(i)
+        reached += p[i]
+        if reached >= top_p - 1e-9 and top_p < 1.0:
+            break
     total = math.fsum(p[i] for i in kept)
     return [p_i / total if i in kept else 0.0 for i, p_i in enumerate(p)]
 
