@@ -610,8 +610,9 @@ def close(want: Sequence[Decimal]) -> Any:
     return pytest.approx(list(map(float, want)), rel=1e-14, abs=1e-14)
 
 
-def weighted(weights: Sequence[float], values: Sequence[Decimal]) -> Decimal:
-    return sum([Decimal(w) * v for w, v in zip(weights, values)], Decimal(0))
+def weighted(weights: Numbers, values: Numbers) -> Decimal:
+    return sum([Decimal(w) * Decimal(v) for w, v in zip(weights, values)],
+               Decimal(0))
 
 
 X, G = [1.1, 2.2, 0.3, -1.7], [0.5, -2.0, 3.0, 1.0]
@@ -678,12 +679,10 @@ def test_entmax_to_the_last_digits(alpha: float) -> None:
 def exact_attention(
     Q: Sequence[Numbers], K: Sequence[Numbers], V: Sequence[Numbers]
 ) -> list[list[Decimal]]:
-    def product(a: Numbers, b: Numbers) -> Decimal:
-        return sum([Decimal(x) * Decimal(y) for x, y in zip(a, b)], Decimal(0))
     weights = [
-        exact_softmax([product(q, k) / Decimal(len(q)).sqrt() for k in K])
+        exact_softmax([weighted(q, k) / Decimal(len(q)).sqrt() for k in K])
         for q in Q]
-    return [[product(w, column) for column in zip(*V)] for w in weights]
+    return [[weighted(w, column) for column in zip(*V)] for w in weights]
 
 
 @pytest.mark.parametrize("plain", [False, True])
