@@ -10,24 +10,34 @@ product of q and k is their similarity, softmax turns similarities into
 weights, and the output is the values averaged with these weights.
 
 自注意力里，三者都出自同一个 X：它的每一行是一个 token 的向量（嵌入），乘上训练
-得来的矩阵（投影）：X W_q 得 Q，X W_k 得 K，X W_v 得 V。没有掩码时，注意力不看
-次序，所以位置要另外给出，通常编进 X。
+得来的矩阵（投影），X W_q 得 Q，X W_k 得 K，X W_v 得 V。要找的和自己有的不是一
+回事，所以 W_q 与 W_k 不同；要是相同，S 就是对称的，i 对 j 的分数总等于 j 对 i
+的。
 In self-attention all three come from one X: each row is the vector of a token
 (its embedding). Learned matrices (projections) turn it into the three: X W_q
-gives Q, X W_k gives K, X W_v gives V. Unmasked, attention does not see the
-order, so positions must be supplied, usually encoded in X.
+gives Q, X W_k gives K, X W_v gives V. What a token looks for is not what it
+has, so W_q and W_k differ. Were they the same, S would be symmetric, the score
+of i for j always being that of j for i.
 
-这是第 4 章 4.5 节。矩阵是由行组成的嵌套列表，一行一个 token。
-This is section 4.5 of chapter 4. A matrix is a nested list of rows,
-one row per token.
+没有掩码时，注意力不区分先后顺序，所以要另外给出位置：加在 X 上，或者旋转 Q 和
+K（RoPE，如今最常用），或者加在分数上（ALiBi）。
+Without a mask, attention ignores the order of the tokens, so positions have to
+be supplied: added to X, or by rotating Q and K (RoPE, today's usual way), or
+added to the scores (ALiBi).
 
-    Q               n_q × d         查询 | queries
-    K               n_k × d         键 | keys
-    V               n_k × d_v       值 | values
-    X               n × d_model     输入 | the input
-    S = Q Kᵀ / √d   n_q × n_k       分数 | scores
-    h, h_kv                         查询头数，键和值的头数
-                                    heads of queries, heads of keys and values
+这是第 4 章 4.5 节。矩阵用嵌套列表表示，内层每个列表是一行，一行一个 token。
+This is section 4.5 of chapter 4. A matrix is a nested list: each inner list is
+a row, one row per token.
+
+    Q               n_q × d         n_q 个查询，各有 d 个分量
+                                    n_q queries of d components each
+    K, V            n_k × d, d_v    n_k 个键和值 | n_k keys and values
+    X               n × d_model     n 个 token | n tokens
+    S = Q Kᵀ / √d   n_q × n_k       分数，S_ij = Q_i · K_j / √d
+                                    scores, S_ij = Q_i · K_j / √d
+    w = weights     n_q × n_k       权重，每行和为 1 | weights, rows sum to 1
+    h, h_kv                         查询的头数，键和值的头数（多头时）
+                                    heads of Q, heads of K and V (if many)
 """
 
 import math
@@ -38,20 +48,20 @@ from softmax_ref import softmax_backward, softmax_stable
 # 4.5 缩放点积注意力 | Scaled dot-product attention --------------------------
 
 def dot(a: list[float], b: list[float]) -> float:
-    """点积：对应的数相乘再相加，用来衡量相似度。
+    """点积：对应元素相乘再相加，用来衡量相似度。
     The dot product: multiply in pairs and add up; a measure of similarity.
 
-        a · b = Σ_i a_i b_i
+        a · b = Σ_i a_i b_i = |a| |b| cos θ
 
-    大致同向时为正，垂直时为 0，大致反向时为负：
-    It is positive for vectors that point roughly the same way, 0 at right
-    angles, negative for roughly opposite ones:
+    长度一定时，方向越接近，点积越大；垂直时为 0，大致反向时为负。
+    For given lengths, the closer the directions, the larger it is; it is 0 at
+    right angles and negative for roughly opposite ones:
 
     >>> q = [1.0, 2.0]
     >>> dot(q, [1.0, 2.0]), dot(q, [2.0, -1.0]), dot(q, [-1.0, -2.0])
     (5.0, 0.0, -5.0)
 
-    两个列表必须一样长，不然 zip 会悄悄截断：
+    两个列表必须一样长，不然 zip 会悄悄截断。
     Both lists must be equally long; zip would silently cut the longer one:
 
     >>> dot([1.0, 2.0, 3.0], [4.0, 5.0])
@@ -64,37 +74,47 @@ def dot(a: list[float], b: list[float]) -> float:
     n, k = len(a), len(b)
     if n != k:
         raise ValueError(f"dot needs lists of equal length, got {n} and {k}")
+
     sumprod = vars(math).get("sumprod")  # 3.12 起，更快 | since 3.12, faster
-    if sumprod is None:
-        return sum([a_i * b_i for a_i, b_i in zip(a, b)])
-    product: float = sumprod(a, b)
-    return product
+    if sumprod:
+        return float(sumprod(a, b))
+    return sum([a_i * b_i for a_i, b_i in zip(a, b)])
 
 
 def attention_scores(
-    Q: list[list[float]], K: list[list[float]], scale: float | None = None
+    Q: list[list[float]],  # n_q × d
+    K: list[list[float]],  # n_k × d
+    scale: float | None = None,  # None: 1/√d
 ) -> list[list[float]]:
     """注意力分数：每个查询与每个键的点积，也就是相似度，再除以 √d。
     Attention scores: each query dot each key, their similarity, divided by √d.
 
         S = Q Kᵀ / √d,    S_ij = (Q_i · K_j) scale,    scale = 1/√d
 
-    为什么除以 √d？若 q 和 k 的分量相互独立，均值为 0，方差为 1，
-    则每个乘积 q_c k_c 的均值为 0，方差为 E[q_c²] E[k_c²] = 1。d 项的方差
-    相加得 d，标准差就是 √d：d 很大时，softmax 饱和，几乎不传梯度。
-    除以 √d，标准差回到 1：
-    Why √d? If the components of q and k are independent with mean 0 and
-    variance 1, each product q_c k_c has mean 0 and variance
-    E[q_c²] E[k_c²] = 1. The variances of d terms add up to d, so the standard
-    deviation is √d: for a large d softmax saturates and passes hardly any
-    gradient. Dividing by √d brings the standard deviation back to 1:
+    为什么除以 √d？先看 d 个数之和，每个随机取 1 或 -1。平方后，每个 r_a² 都是
+    1，其余的积有正有负，平均为 0，所以和的大小约为 √d。
+    Why √d? Take the sum of d numbers, each 1 or -1 at random. Squared, each
+    r_a² is 1, and the other products, positive or negative, average 0, so the
+    sum is about √d in size:
+
+        (r_1 + ... + r_d)² = Σ_a r_a² + Σ_(a≠b) r_a r_b = d + Σ_(a≠b) r_a r_b
+
+    点积也是 d 项之和：q 和 k 的分量相互独立、均值为 0、方差为 1 时，每一项
+    平方的平均也是 1，两项之积的平均也是 0。所以 d 越大，分数越分散，softmax 越
+    饱和，梯度几乎传不回去。除以 √d，大小又约为 1；这里 √64 = 8。
+    A dot product is a sum of d terms, too. If the components of q and k are
+    independent with mean 0 and variance 1, each squared term also averages 1,
+    each product of two terms 0. So the larger d, the further apart the scores,
+    and the more softmax saturates, until hardly any gradient passes back.
+    Divided by √d, they are about 1 in size again. Here √64 = 8:
 
     >>> import random
     >>> g = random.Random(0).gauss
     >>> X = [[g(0.0, 1.0) for _ in range(64)] for _ in range(90)]
     >>> for scale in [1.0, None]:
-    ...     S = sum(attention_scores(X[:50], X[50:], scale), [])
-    ...     print(round(math.sqrt(sum(s * s for s in S) / len(S)), 1))
+    ...     S = attention_scores(X[:50], X[50:], scale)
+    ...     mean = sum(s * s for row in S for s in row) / (50 * 40)
+    ...     print(round(math.sqrt(mean), 1))
     7.9
     1.0
 
@@ -104,8 +124,10 @@ def attention_scores(
     """
     if not K or not K[0]:
         raise ValueError("attention_scores needs K with rows and d >= 1")
-    scale = 1.0 / math.sqrt(len(K[0])) if scale is None else scale
-    return [[dot(q, k) * scale for k in K] for q in Q]
+
+    if scale is None:
+        scale = 1.0 / math.sqrt(len(K[0]))
+    return [[dot(q, k) * scale for k in K] for q in Q]  # n_q × n_k
 
 
 def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
@@ -115,13 +137,11 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
 
         p_i = exp(x_i) [keep_i] / Σ_kept exp(x_j)
 
-    把要屏蔽的分数换成 -inf，再做 softmax，因为 exp(-inf) = 0。一个也不留，
-    就是 0 / 0，约定为 0：什么都没看到，也不传梯度。把分数乘 0 不行：
-    exp(0) = 1，那个位置照样分到概率：
-    Replace the scores not kept with -inf, then apply softmax, as
-    exp(-inf) = 0. With none kept this is 0 / 0, and 0 by convention: nothing
-    is seen, and no gradient passes. Multiplying the scores by 0 will not do:
-    exp(0) = 1, and that position still gets a share:
+    不保留的分数换成 -inf，因为 exp(-inf) = 0。一个也不留就是 0 / 0，约定为 0：
+    什么都没看到，也不传梯度。把分数乘 0 不行：exp(0) = 1，照样分到概率。
+    Scores not kept become -inf, as exp(-inf) = 0. With none kept this is
+    0 / 0, and 0 by convention: nothing is seen, and no gradient passes.
+    Multiplying scores by 0 will not do: exp(0) = 1 still gets a share:
 
     >>> keep = [True, True, False]
     >>> [round(p_i, 4) for p_i in softmax_masked([2.0, 1.0, 3.0], keep)]
@@ -133,6 +153,7 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
     - 等价 Same as: jax.nn.softmax(x, where=keep)
     - 需要 Needs: math, softmax_stable
     """
+    # 不收加到分数上的掩码，其中 0.0 是保留 | no added masks, where 0.0 keeps
     for k in keep:
         if not isinstance(k, int) or k not in (True, False):
             raise ValueError(f"softmax_masked needs True or False, got {k!r}")
@@ -142,43 +163,45 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
 
 
 def weighted_sum(
-    weights: list[float], rows: list[list[float]]
+    weights: list[float],  # n
+    rows: list[list[float]],  # n × d
 ) -> list[float]:
     """加权和：每一行乘自己的权重，再相加；权重为 0 的行跳过。
-    Weighted sum: each row times its weight, added up; rows of
-    weight 0 are skipped.
+    Weighted sum: each row times its weight, added up; rows of weight 0 are
+    skipped.
 
         weighted_sum(w, V) = Σ_j w_j V_j
 
     >>> weighted_sum([0.25, 0.75], [[8.0, 0.0], [4.0, 4.0]])
     [5.0, 3.0]
 
-    0 乘 nan 还是 nan，所以权重为 0 的行要跳过，不能照样乘；这样，被屏蔽的行里
-    即使有 nan，也进不了结果：
-    0 times nan is nan, so a row of weight 0 must be skipped, not multiplied;
-    then even a nan in a masked row cannot get into the result:
+    跳过，而不是乘 0：0 乘 nan 还是 nan，被屏蔽的行里即使有 nan，也不能混进
+    结果。
+    Skipped, not multiplied by 0: 0 times nan is nan, and even a nan in a
+    masked row must not get into the result:
 
-    >>> 0.0 * math.nan
-    nan
     >>> weighted_sum([0.5, 0.5, 0.0], [[5.0], [6.0], [math.nan]])
     [5.5]
 
-    - 等价 Same as: numpy.dot(weights, rows)
+    - 等价 Same as: numpy.dot(weights, rows), but for a nan at weight 0
     - 需要 Needs: math, dot
     """
     w = [w_j for w_j in weights if w_j != 0.0]
     kept = [row for w_j, row in zip(weights, rows, strict=True) if w_j != 0.0]
-    total = [dot(w, [*column]) for column in zip(*kept, strict=True)]
+    if not kept:  # 权重全为 0 | all weights 0
+        return [0.0] * len(rows[0])
+
+    total = [dot(w, list(column)) for column in zip(*kept, strict=True)]
     if not all(map(math.isfinite, total)):
         raise ValueError("weighted_sum needs finite rows, got nan or inf")
-    return total or [0.0] * len(rows[0])  # 权重全为 0 | all weights 0
+    return total
 
 
 def attention_with_softmax(
-    Q: list[list[float]],
-    K: list[list[float]],
-    V: list[list[float]],
-    mask: list[list[bool]] | None = None,
+    Q: list[list[float]],  # n_q × d
+    K: list[list[float]],  # n_k × d
+    V: list[list[float]],  # n_k × d_v
+    mask: list[list[bool]] | None = None,  # n_q × n_k
 ) -> tuple[list[list[float]], list[list[float]]]:
     """单头注意力：每个查询得到各个值的加权平均；返回输出和权重。
     Single-head attention: each query gets a weighted average of the values;
@@ -187,11 +210,13 @@ def attention_with_softmax(
         weights = softmax(Q Kᵀ / √d)    n_q × n_k
         output = weights V              n_q × d_v
 
-    三个 token 的键，四个分量依次表示动物、动作、地点、过去时。第一个查询找
-    动物；第二个主要找地点，也找过去时。先猜一猜，它们各在哪个键上的权重最大：
-    The keys of three tokens, whose components stand for animal, action, place,
-    past tense. The first query seeks an animal; the second above all a place,
-    and also the past. Guess first which key each will weight most:
+    下面三个 token 的键各有四个分量，依次表示动物、动作、地点、过去时。第一个
+    查询找动物；第二个主要找地点，也找过去时。先猜一猜，它们各在哪个键上的权重
+    最大。
+    The keys of three tokens follow, whose components stand for animal, action,
+    place, past tense. The first query looks for an animal, the second mainly
+    for a place but also for the past tense. Guess first which key each will
+    weight most:
 
     >>> K = [[1.0, 0.0, 0.0, 0.0],  # cat
     ...      [0.0, 1.0, 0.0, 1.0],  # sat
@@ -202,47 +227,52 @@ def attention_with_softmax(
     >>> [[round(w, 4) for w in row] for row in weights]
     [[0.787, 0.1065, 0.1065], [0.09, 0.2447, 0.6652]]
 
-    所以第一个输出最接近 cat 的 10，第二个最接近 mat 的 30：
+    所以第一个输出最接近 cat 的 10，第二个最接近 mat 的 30。
     So the first output is nearest to cat's 10, the second to mat's 30:
 
     >>> [[round(v, 4) for v in row] for row in output]
     [[13.1952], [25.7521]]
 
-    mask 是 n_q × n_k，True 表示可以关注（见 `causal_mask`）。
-    mask is n_q × n_k, and True means attend (see `causal_mask`).
+    mask 中 True 表示可以关注（见 `causal_mask`）。
+    In mask, True means attend (see `causal_mask`).
 
     - 来源 Source: Vaswani et al. 2017, §3.2.1, Eq. (1)
     - 等价 Same as: torch.nn.functional.scaled_dot_product_attention(Q, K, V)
     - 需要 Needs: math, softmax_stable, dot, attention_scores, softmax_masked,
       weighted_sum
     """
-    if mask is None:
-        mask = [[True] * len(K)] * len(Q)
+    if len(K) != len(V):
+        raise ValueError("attention_with_softmax needs one V row per K row")
+    if mask is None:  # 没有掩码，都能看 | no mask: every key is seen
+        mask = [[True] * len(K) for _ in Q]
 
-    scores = attention_scores(Q, K)
-    weights = [softmax_masked(x, keep)
-               for x, keep in zip(scores, mask, strict=True)]
-    output = [weighted_sum(p, V) for p in weights]
+    scores = attention_scores(Q, K)  # n_q × n_k
+    weights = [softmax_masked(x, keep)  # 每行和为 1 | rows sum to 1
+               for x, keep in zip(scores, mask, strict=True)]  # n_q × n_k
+    output = [weighted_sum(p, V) for p in weights]  # n_q × d_v
     return output, weights
 
 
-# 掩码与热图 | Masks and heat maps -------------------------------------------
+# 掩码与图 | Masks and pictures -----------------------------------------------
 
 def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
-    """因果掩码：只能关注自己和之前的位置，True 表示可以。
-    Causal mask: attend only to oneself and to earlier positions;
-    True means attend.
+    """因果掩码：只能关注自己和前面的位置，True 表示可以。
+    Causal mask: attend only to oneself and to earlier positions; True means
+    attend.
 
         keep_ij = j <= i + n_keys - n_queries
 
-    训练时整个序列一次算完，每个位置都要预测下一个 token；要是看得到后面，
-    照抄就行，什么也学不到。生成时，以前的键和值都已存好（KV 缓存），查询比键
-    少；所以掩码与右下角对齐，最后一个查询看得到所有的键：
+    训练时整个序列一次算完，每个位置都要预测下一个 token；要是看得到后面，照抄
+    就行，什么也学不到。生成时一次只添一个 token：前面的键和值不变，每一步都要
+    用，所以存起来（KV 缓存）；前面的查询不再用到。于是查询比键少，掩码按右下角
+    对齐，最后一个查询看得到所有的键。
     In training the whole sequence is computed at once, and each position has
-    to predict the next token; if it could see what follows, it would copy that
-    and learn nothing. In generation the earlier keys and values are stored
-    (the KV cache), so there are fewer queries than keys; hence the mask is
-    aligned bottom-right, and the last query sees every key:
+    to predict the next token. If it could see what follows, it would copy that
+    and learn nothing. In generation tokens are added one at a time. Earlier
+    keys and values stay the same and are needed at every step, so they are
+    stored (the KV cache); earlier queries are not needed again. Hence there
+    are fewer queries than keys. The mask is aligned bottom-right, and the last
+    query sees every key:
 
     >>> for row in causal_mask(3, 5):
     ...     print(*map(int, row))
@@ -254,7 +284,7 @@ def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
     - 等价 Same as: torch.ones(n, n, dtype=torch.bool).tril()
     - 需要 Needs: 无 nothing
     """
-    offset = n_keys - n_queries
+    offset = n_keys - n_queries  # 前面已存的键 | keys stored before
     return [[j <= i + offset for j in range(n_keys)] for i in range(n_queries)]
 
 
@@ -262,18 +292,18 @@ def padding_mask(
     n_queries: int, n_keys: int, length: int
 ) -> list[list[bool]]:
     """填充掩码：只有前 length 个键是真正的 token，后面都是填充。
-    Padding mask: only the first length keys are real tokens, the
-    rest is padding.
+    Padding mask: only the first length keys are real tokens, the rest is
+    padding.
 
         keep_ij = j < length
 
-    一批序列长短不一，短的用填充补齐。屏蔽的是键（列），不是查询（行），
-    所以填充的 K 和 V 不管是什么，都进不了输出；填充的 Q 照样参加计算，
-    输出弃之不用：
+    一批序列长短不一，短的用填充补齐。掩码屏蔽的是键（列），不是查询（行）。
+    所以填充的 K 和 V 不管是什么，都进不了输出；填充的 Q 照样参与计算，只是不用
+    其输出。
     The sequences of a batch differ in length, and padding fills up the short
-    ones. It hides keys (columns), not queries (rows): whatever the padding is
-    in K and V, it cannot get into the output; padding rows of Q are computed
-    like the rest, and their outputs are ignored:
+    ones. The mask hides keys (columns), not queries (rows). So whatever the
+    padding is in K and V, it cannot get into the output; padding rows of Q are
+    computed like the rest, and their outputs are ignored:
 
     >>> for row in padding_mask(2, 3, length=2):
     ...     print(*map(int, row))
@@ -293,7 +323,11 @@ def heatmap(weights: list[list[float]]) -> str:
     A heat map: a row for each query, two characters for each key; the larger
     the weight, the taller the block; · is 0.
 
-        ▂ ≤ 1/16    ▄ ≤ 1/4    ▆ ≤ 9/16    █ ≤ 1
+        ▁ ≤ 1/64     ▂ ≤ 1/16    ▃ ≤ 9/64     ▄ ≤ 1/4
+        ▅ ≤ 25/64    ▆ ≤ 9/16    ▇ ≤ 49/64    █ ≤ 1
+
+    高度按 √w 分八级，小的权重才看得清。
+    The eight heights go by √w, which keeps small weights apart:
 
     >>> print(heatmap([[1.0, 0.0, 0.0], [0.8, 0.2, 0.0], [0.05, 0.45, 0.5]]))
     ██····
@@ -302,9 +336,45 @@ def heatmap(weights: list[list[float]]) -> str:
 
     - 需要 Needs: math
     """
-    return "\n".join(
-        "".join("·▂▄▆█"[math.ceil(4 * math.sqrt(w))] * 2 for w in row)
-        for row in weights)
+    if not all(0.0 <= w <= 1.001 for row in weights for w in row):
+        raise ValueError("heatmap needs weights from 0 to 1, not scores")
+
+    heights = [[min(math.ceil(8 * math.sqrt(w)), 8) for w in row]
+               for row in weights]
+    return "\n".join("".join("·▁▂▃▄▅▆▇█"[h] * 2 for h in row)
+                     for row in heights)
+
+
+def attention_steps(
+    q: list[float],  # d
+    K: list[list[float]],  # n_k × d
+    V: list[list[float]],  # n_k × d_v
+) -> str:
+    """一个查询的注意力，像手算那样列成表：点积，除以 √d，权重，值，输出。
+    The attention of one query as a table, as if by hand: dot products, divided
+    by √d, weights, values, output.
+
+    >>> K = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]
+    >>> print(attention_steps([0.0, 0.0, 4.0, 2.0], K, [[10], [20], [30]]))
+         q · k      / √d   weight   v
+             0         0   0.0900   10
+             2         1   0.2447   20
+             4         2   0.6652   30
+        output             1.0000   25.7521
+
+    - 需要 Needs: math, softmax_stable, dot, attention_scores, softmax_masked,
+      weighted_sum, attention_with_softmax
+    """
+    output, weights = attention_with_softmax([q], K, V)
+    products = attention_scores([q], K, scale=1.0)[0]
+    scores = attention_scores([q], K)[0]
+    lines = [f"{'q · k':>10}{'/ √d':>10}   weight   v"]
+    for product, score, w, v in zip(products, scores, weights[0], V):
+        values = " ".join(f"{v_c:g}" for v_c in v)
+        lines.append(f"{product:10g}{score:10g}{w:9.4f}   {values}")
+    values = " ".join(f"{o_c:.4f}" for o_c in output[0])
+    lines.append(f"{'output':>10}{sum(weights[0]):19.4f}   {values}")
+    return "\n".join(lines)
 
 
 # 多头 | Many heads -----------------------------------------------------------
@@ -338,10 +408,10 @@ def matmul(A: list[list[float]], B: list[list[float]]) -> list[list[float]]:
     The output of attention, `weights V`, is computed just so; here too, rows
     of weight 0 are skipped.
 
-    - 等价 Same as: numpy.matmul(A, B)
+    - 等价 Same as: numpy.matmul(A, B), but for a nan at weight 0
     - 需要 Needs: math, dot, weighted_sum
     """
-    return [weighted_sum(row, B) for row in A]
+    return [weighted_sum(row, B) for row in A]  # n × d
 
 
 def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
@@ -350,15 +420,15 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
 
         n × (h d) -> h × n × d
 
-    为什么要多个头？一个头对每个查询只有一行权重，只能按一种方式看；几个头各看
-    各的，比如一个看前一个词，一个看主语。每个头分到 d = d_model / h 列，
-    总的计算量就和一个宽的头差不多。用字母标出 token，用数字标出列，就看得清每
-    一项去了哪里：
-    Why several heads? One head has one row of weights per query and looks in
-    one way; several look for different things, say one for the word before,
-    one for the subject. Each gets d = d_model / h columns, so that together
-    they cost about as much as a single wide head. Letters for tokens and
-    digits for columns show where each entry goes:
+    为什么要多个头？一个头对每个查询只有一行权重，只能找一种东西；几个头可以找
+    不同的东西，比如前一个词和主语。每个头分到 d = d_model / h 列，总的计算量就
+    和一个宽的头差不多。用字母标出 token，用数字标出列，就看得清每一项去了
+    哪里。
+    Why several heads? One head has one row of weights per query and can look
+    for only one kind of thing. Several can look for different things, for
+    example the previous word and the subject. Each gets d = d_model / h
+    columns, so together they cost about as much as a single wide head. Letters
+    for tokens and digits for columns show where each entry goes:
 
     >>> X = [[f"{token}{column}" for column in range(6)] for token in "ab"]
     >>> for head in split_heads(X, heads=2):
@@ -371,10 +441,12 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
     - 需要 Needs: 无 nothing
     """
     columns = len(X[0])
-    if heads < 1 or columns % heads:
-        raise ValueError(f"split_heads needs heads that divide {columns}")
+    if heads < 1 or columns % heads or any(len(row) != columns for row in X):
+        raise ValueError("split_heads needs equal rows that heads divides")
+
     d = columns // heads
-    return [[row[i * d:i * d + d] for row in X] for i in range(heads)]
+    return [[row[i * d:(i + 1) * d] for row in X]  # n × d
+            for i in range(heads)]
 
 
 def merge_heads(outputs: list[list[list[float]]]) -> list[list[float]]:
@@ -383,49 +455,49 @@ def merge_heads(outputs: list[list[list[float]]]) -> list[list[float]]:
 
         h × n × d -> n × (h d)
 
-    第一个结果是对的；第二个只改形状（reshape）而不转置，token b 混进了
-    token a 的行：
+    第一个结果是对的；第二个只改形状（reshape）而不转置，token b 混进了 token a
+    的行。
     The first result is right; the second, a reshape without a transpose, has
     token b in the row of token a:
 
     >>> heads = [[["a0", "a1"], ["b0", "b1"]], [["a2", "a3"], ["b2", "b3"]]]
     >>> merge_heads(heads)
     [['a0', 'a1', 'a2', 'a3'], ['b0', 'b1', 'b2', 'b3']]
-    >>> [sum(head, []) for head in heads]
+    >>> [a + b for a, b in heads]
     [['a0', 'a1', 'b0', 'b1'], ['a2', 'a3', 'b2', 'b3']]
 
     - 来源 Source: Vaswani et al. 2017, §3.2.2
     - 等价 Same as: outputs.swapaxes(0, 1).reshape(n, heads * d)
     - 需要 Needs: 无 nothing
     """
-    return [sum(rows, []) for rows in zip(*outputs, strict=True)]
+    return [[v for row in rows for v in row]  # h d
+            for rows in zip(*outputs, strict=True)]
 
 
 def multi_head_attention(
-    X: list[list[float]],
-    W_q: list[list[float]],
-    W_k: list[list[float]],
-    W_v: list[list[float]],
-    W_o: list[list[float]],
-    heads: int,
-    mask: list[list[bool]] | None = None,
-    kv_heads: int | None = None,
+    X: list[list[float]],  # n × d_model
+    W_q: list[list[float]],  # d_model × (h d)
+    W_k: list[list[float]],  # d_model × (h_kv d)
+    W_v: list[list[float]],  # d_model × (h_kv d_v)
+    W_o: list[list[float]],  # (h d_v) × d_model
+    heads: int,  # h
+    mask: list[list[bool]] | None = None,  # n × n
+    kv_heads: int | None = None,  # h_kv; None: h
 ) -> tuple[list[list[float]], list[list[list[float]]]]:
-    """多头自注意力：先投影，再分成几个头，各自算注意力，然后拼起来，最后再投影
-    一次；返回输出和各头的权重。
+    """多头自注意力：投影，分头，各自算注意力，拼起来，再投影一次；返回输出和
+    各头的权重。
     Multi-head self-attention: project, split, attend in each head, merge,
     project again; returns the output and the weights of each head.
 
-        Q = X W_q    n × (h d)          output = merge(heads) W_o
-        K = X W_k    n × (h_kv d)       head_i = attention(Q_i, K_g, V_g)
-        V = X W_v    n × (h_kv d_v)     g = i // (h / h_kv)
+        Q = X W_q    n × (h d)          head_i = attention(Q_i, K_g, V_g)
+        K = X W_k    n × (h_kv d)       g = i // (h / h_kv)
+        V = X W_v    n × (h_kv d_v)     output = merge(heads) W_o
 
-    √d 里的 d 是一个头的维度；W_o 把各头混合起来。这里投影都用单位矩阵 I，
-    两个头就分别看 X 的左半和右半，看到的内容也就不同。每个头里第三个
-    token 的权重：
+    √d 里的 d 是一个头的维度；W_o 把各头混合起来。这里投影都用单位矩阵 I，两个
+    头就分别看 X 的左半和右半。下面是第三个 token 作查询时，各头的权重。
     The d in √d is that of one head; W_o mixes the heads. Here every projection
     is the identity I, so the two heads look at the left and the right half of
-    X, and see different things. The weights of the third token in each head:
+    X. With the third token as the query, the weights of each head:
 
     >>> X = [[1.0, 0.0, 0.0, 2.0], [0.0, 1.0, 1.0, 0.0], [1.0, 2.0, 0.0, 1.0]]
     >>> I = [[float(i == j) for j in range(4)] for i in range(4)]
@@ -435,36 +507,41 @@ def multi_head_attention(
     [0.0501, 0.1017, 0.8482]
     [0.576, 0.14, 0.284]
 
-    每个 token 的键和值都要存进 KV 缓存。kv_heads（h_kv）少于 heads（h）时，
-    几个查询头共用一组键和值，缓存就小了，这叫分组查询注意力（GQA）；
-    kv_heads = 1 时叫多查询注意力（MQA）。例子里，头 0 和头 1 共用一组，头 2 和
-    头 3 共用一组；各头中第三个 token 对第一个键的权重：
-    The keys and values of every token go into the KV cache. With kv_heads
+    KV 缓存里，每层每个 token 要存 2 h_kv d 个数。kv_heads（h_kv）少于 heads
+    （h）时，几个查询头共用一组键和值，缓存就小了，效果可能略降。这叫分组查询
+    注意力（GQA）；kv_heads = 1 时叫多查询注意力（MQA）。共用就相当于几个头的列
+    相同，但查询不同，所以权重仍然不同。
+    In the KV cache each layer stores 2 h_kv d numbers per token. With kv_heads
     (h_kv) below heads (h), several query heads share keys and values, and the
-    cache shrinks: grouped-query attention (GQA) or, with kv_heads = 1,
-    multi-query attention (MQA). Heads 0 and 1 share, as do 2 and 3; the third
-    token's weight on the first key, in each head:
+    cache shrinks, perhaps at some loss of quality. This is grouped-query
+    attention (GQA) or, with kv_heads = 1, multi-query attention (MQA). Sharing
+    is as if several heads had equal columns. Their queries still differ, and
+    so do their weights:
 
-    >>> W = [row[:2] for row in I]  # K、V 各 2 列 | K and V: 2 columns
-    >>> _, weights = multi_head_attention(X, I, W, W, I, heads=4, kv_heads=2)
-    >>> [round(head[2][0], 4) for head in weights]
-    [0.4223, 0.4683, 0.3333, 0.09]
+    >>> W = [[row[0]] for row in I]  # 4 × 1
+    >>> W_4 = [row * 4 for row in W]  # 4 × 4
+    >>> shared = multi_head_attention(X, I, W, W, I, heads=4, kv_heads=1)
+    >>> shared == multi_head_attention(X, I, W_4, W_4, I, heads=4)
+    True
 
     - 来源 Source: Vaswani et al. 2017, §3.2.2; Ainslie et al. 2023, §2.2
     - 等价 Same as: torch.nn.MultiheadAttention (W transposed, no bias)
     - 需要 Needs: math, softmax_stable, dot, attention_scores, softmax_masked,
       weighted_sum, attention_with_softmax, matmul, split_heads, merge_heads
     """
-    kv_heads = heads if kv_heads is None else kv_heads
-    Q = split_heads(matmul(X, W_q), heads)
-    K = split_heads(matmul(X, W_k), kv_heads)
-    V = split_heads(matmul(X, W_v), kv_heads)
-    group = range(heads // kv_heads)  # 共用一组键和值的头 | share one K and V
-    shared = [(k, v) for k, v in zip(K, V) for _ in group]
-    results = [attention_with_softmax(q, k, v, mask)
-               for q, (k, v) in zip(Q, shared, strict=True)]
-    output = matmul(merge_heads([head for head, _ in results]), W_o)
-    return output, [weights for _, weights in results]
+    if kv_heads is None:
+        kv_heads = heads
+    Q = split_heads(matmul(X, W_q), heads)  # h × n × d
+    K = split_heads(matmul(X, W_k), kv_heads)  # h_kv × n × d
+    V = split_heads(matmul(X, W_v), kv_heads)  # h_kv × n × d_v
+    if heads % kv_heads:
+        raise ValueError("multi_head_attention needs kv_heads to divide heads")
+
+    group = heads // kv_heads  # 几个头共用一组 K、V | heads that share K and V
+    results = [attention_with_softmax(q, K[i // group], V[i // group], mask)
+               for i, q in enumerate(Q)]
+    merged = merge_heads([output for output, _ in results])  # n × (h d_v)
+    return matmul(merged, W_o), [weights for _, weights in results]
 
 
 # 一次遍历 | One pass ---------------------------------------------------------
@@ -475,13 +552,17 @@ def softmax_online(x: list[float]) -> list[float]:
 
         m' = max(m, x_i),    s' = s exp(m - m') + exp(x_i - m')
 
-    最大值未知，怎么减？先减当前的 m；m 变大时，已有的和 s 乘 exp(m - m')：
-    How to subtract an unknown maximum? Subtract the running one, m; when m
-    grows, multiply the sum so far, s, by exp(m - m'):
+    要读完才知道最大值，所以先减当前的最大值 m：s 是已读各项的 exp(x_j - m) 之
+    和。m 变成 m' 时，s 里的每一项都要变成 exp(x_j - m')，都乘同一个数就行。
+    The maximum is known only at the end, so subtract the running one, m: s is
+    the sum of exp(x_j - m) over what has been read. When m becomes m', every
+    term in s has to become exp(x_j - m'), and one factor does it for all:
+
+        exp(x_j - m') = exp(x_j - m) exp(m - m')
 
     >>> m, s = 1.0, 1.0  # 读完第一个分数 | after the first score
     >>> for x_i in [3.0, 2.0]:
-    ...     m, m_old = max(m, x_i), m
+    ...     m_old, m = m, max(m, x_i)
     ...     s = s * math.exp(m_old - m) + math.exp(x_i - m)
     ...     print(f"m = {m}  s = {s:.4f}")
     m = 3.0  s = 1.1353
@@ -495,34 +576,38 @@ def softmax_online(x: list[float]) -> list[float]:
     """
     m, s = -math.inf, 0.0
     for x_i in x:
-        if x_i != -math.inf:
-            m, m_old = max(m, x_i), m
+        if x_i != -math.inf:  # -inf 减 -inf 是 nan | -inf - -inf is nan
+            m_old, m = m, max(m, x_i)
             s = s * math.exp(m_old - m) + math.exp(x_i - m)
-    if not s >= 1.0:
+    if not s >= 1.0:  # nan，或者一个分数也没有 | nan, or no score at all
         raise ValueError("softmax_online needs a finite maximum and no nan")
     return [math.exp(x_i - m) / s for x_i in x]
 
 
 def attention_online(
-    Q: list[list[float]],
-    K: list[list[float]],
-    V: list[list[float]],
-    mask: list[list[bool]] | None = None,
+    Q: list[list[float]],  # n_q × d
+    K: list[list[float]],  # n_k × d
+    V: list[list[float]],  # n_k × d_v
+    mask: list[list[bool]] | None = None,  # n_q × n_k
 ) -> list[list[float]]:
     """在线注意力：一次只取一个键，不存整行分数。
     Attention in one pass: one key at a time, with no row of scores stored.
 
-        m' = max(m, S_j),    s' = s exp(m - m') + exp(S_j - m')
-        o' = (s exp(m - m') / s') o + (exp(S_j - m') / s') V_j
+        s = Σ_(r<j) exp(S_r - m),    s o = Σ_(r<j) exp(S_r - m) V_r
+        s' = s exp(m - m') + exp(S_j - m'),    m' = max(m, S_j)
+        s' o' = s o exp(m - m') + exp(S_j - m') V_j
 
-    序列一长，n_q × n_k 个分数就存不下，所以用完就丢。这就是在线 softmax，
-    只是已有的输出 o 也要跟着缩放。FlashAttention 也是这样，一次取一块键。
-    分数和值都有限时，输出与 `attention_with_softmax` 的相同（不计舍入）：
-    For long sequences n_q × n_k scores are too many to store: each is used and
-    dropped. This is online softmax, except that the output so far, o, is
-    rescaled too. FlashAttention does the same, a block of keys at a time. For
-    finite scores and values the output is, up to rounding, that of
-    `attention_with_softmax`:
+    序列一长，n_q × n_k 个分数就存不下，所以用完就丢。做法就是在线 softmax：o
+    是已读各值的加权平均，s o 的每一项都含 exp(S_j - m)，所以 m 变成 m' 时，也
+    要乘 exp(m - m')。FlashAttention 也是这样，一次取一块键。乘法一次没少，仍随
+    n_q n_k d 增长；省下的是把分数存进慢的内存，再读出来。
+    For long sequences n_q × n_k scores are too many to store, so each is used
+    and dropped. This is online softmax, with o the weighted average of the
+    values read so far. Every term of s o contains exp(S_j - m), so when m
+    becomes m', it takes the same factor exp(m - m'). FlashAttention does the
+    same, a block of keys at a time. It saves no multiplications, which still
+    grow as n_q n_k d. It saves writing the scores to slow memory and reading
+    them back:
 
     >>> K = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]
     >>> Q = [[4.0, 0.0, 0.0, 0.0], [0.0, 0.0, 4.0, 2.0]]
@@ -532,25 +617,28 @@ def attention_online(
 
     - 来源 Source: Dao et al. 2022, §3.1, Algorithm 1
     - 等价 Same as: torch.nn.functional.scaled_dot_product_attention(Q, K, V)
-    - 需要 Needs: math, softmax_stable, dot, softmax_masked
+    - 需要 Needs: math, dot
     """
-    if not K or not K[0]:
-        raise ValueError("attention_online needs K with rows and d >= 1")
-    scale, output = 1.0 / math.sqrt(len(K[0])), []
-    rows = [None] * len(Q) if mask is None else mask
+    if not K or not K[0] or len(K) != len(V):
+        raise ValueError("attention_online needs d >= 1, one V row per K row")
+
+    scale = 1.0 / math.sqrt(len(K[0]))
+    output = []  # n_q × d_v
+    # 没有掩码：都能看 | no mask: every key is seen
+    rows = [(True for _ in K) for _ in Q] if mask is None else mask
     for q, row in zip(Q, rows, strict=True):
-        if row is not None:  # 只为检查掩码 | just to check the mask
-            softmax_masked([0.0] * len(K), row)
         m, s, o = -math.inf, 0.0, [0.0] * len(V[0])
-        for j, (k, v) in enumerate(zip(K, V, strict=True)):
-            if row is not None and not row[j]:
-                continue
-            S_j = dot(q, k) * scale
-            m, m_old = max(m, S_j), m
-            old, new = s * math.exp(m_old - m), math.exp(S_j - m)
-            s = old + new
-            o = [o_c * (old / s) + v_c * (new / s)
-                 for o_c, v_c in zip(o, v, strict=True)]
+        for k, v, keep in zip(K, V, row, strict=True):
+            if not isinstance(keep, int) or keep not in (True, False):
+                raise ValueError("attention_online needs True or False")
+            if keep:
+                S_j = dot(q, k) * scale
+                m_old, m = m, max(m, S_j)
+                old = s * math.exp(m_old - m)
+                new = math.exp(S_j - m)
+                s = old + new
+                o = [o_c * (old / s) + v_c * (new / s)  # d_v
+                     for o_c, v_c in zip(o, v, strict=True)]
         if not all(map(math.isfinite, o)):
             raise ValueError("attention_online needs finite Q, K and V")
         output.append(o)
@@ -560,34 +648,49 @@ def attention_online(
 # 梯度 | Gradients ------------------------------------------------------------
 
 def attention_backward(
-    Q: list[list[float]],
-    K: list[list[float]],
-    V: list[list[float]],
-    grad_output: list[list[float]],
-    mask: list[list[bool]] | None = None,
+    Q: list[list[float]],  # n_q × d
+    K: list[list[float]],  # n_k × d
+    V: list[list[float]],  # n_k × d_v
+    grad_output: list[list[float]],  # n_q × d_v
+    mask: list[list[bool]] | None = None,  # n_q × n_k
 ) -> tuple[list[list[float]], list[list[float]], list[list[float]]]:
     """注意力的反向传播：已知损失对输出的梯度，求损失对 Q、K、V 的梯度。
     Backward pass of attention: from the gradient of the loss with respect to
     the output to those with respect to Q, K and V.
 
-        grad_S_i = softmax_backward(weights_i, grad_output_i Vᵀ)
-        grad_Q = (grad_S / √d) K,    grad_K = (grad_S / √d)ᵀ Q
-        grad_V = weightsᵀ grad_output
+        output_i = Σ_j w_ij V_j
+        Δloss = Σ_i g_i · Δoutput_i = Σ_ij g_i · (Δw_ij V_j + w_ij ΔV_j)
+            grad_w_ij = g_i · V_j
+            grad_V_j = Σ_i w_ij g_i
+        w_i = softmax(S_i)
+            grad_S_i = softmax_backward(w_i, grad_w_i)
+        S_ij = Q_i · K_j / √d
+        Δloss = Σ_ij grad_S_ij (ΔQ_i · K_j + Q_i · ΔK_j) / √d
+            grad_Q_i = Σ_j grad_S_ij K_j / √d
+            grad_K_j = Σ_i grad_S_ij Q_i / √d
 
-    由 output_i = Σ_j weights_ij V_j 和 S_ij = Q_i · K_j / √d 逐层求导。mask 要
-    与前向计算所用的相同；这里是因果掩码，损失是第一个输出，它只看第一个
-    token，所以第二个值的梯度是 0：
-    Differentiate output_i = Σ_j weights_ij V_j and S_ij = Q_i · K_j / √d in
-    turn. mask must be that of the forward pass; here it is causal, and the
-    loss is the first output, which sees the first token only, so the gradient
-    of the second value is 0:
+    g_i 是 grad_output 的第 i 行。Q、K、V 稍动时，各处对损失的影响相加，就是
+    Δloss；每个变化所乘的，就是它的梯度。代入前向计算：Δw_ij 乘 g_i · V_j；ΔV_j
+    在每个 i 里都有，所以对 i 求和；同样，ΔQ_i 对 j 求和，ΔK_j 对 i 求和。
+    g_i is row i of grad_output. As Q, K and V move slightly, all effects on
+    the loss add up to Δloss, and what a change is multiplied by is its
+    gradient. Insert the forward pass: Δw_ij is multiplied by g_i · V_j. ΔV_j
+    occurs for every i, hence the sum over i. Likewise ΔQ_i has a sum over j,
+    and ΔK_j one over i.
+
+    mask 要与前向的相同。这里是因果掩码，损失是第一个输出，它只看得到第一个
+    token，所以第二个值的梯度是 0。
+    mask must be that of the forward pass. Here it is causal, and the loss is
+    the first output, which sees only the first token, so the gradient of the
+    second value is 0:
 
     >>> Q, K = [[1.0, 0.0], [0.0, 2.0]], [[1.0, 2.0], [0.0, 1.0]]
     >>> V, causal = [[1.0], [4.0]], [[True, False], [True, True]]
-    >>> attention_backward(Q, K, V, [[1.0], [0.0]], causal)[2]
+    >>> _, _, grad_V = attention_backward(Q, K, V, [[1.0], [0.0]], causal)
+    >>> grad_V
     [[1.0], [0.0]]
 
-    用差商检验，损失是第二个输出：
+    用差商检验，损失是第二个输出。
     Checked by difference quotients, the loss being the second output:
 
     >>> grad_Q, grad_K, _ = attention_backward(Q, K, V, [[0.0], [1.0]], causal)
@@ -605,15 +708,19 @@ def attention_backward(
       attention_scores, softmax_masked, weighted_sum,
       attention_with_softmax, transpose, matmul
     """
-    _, weights = attention_with_softmax(Q, K, V, mask)
+    _, weights = attention_with_softmax(Q, K, V, mask)  # n_q × n_k
     scale = 1.0 / math.sqrt(len(K[0]))
-    G = []  # grad_S / √d
-    for p, g in zip(weights, grad_output, strict=True):
-        grad_p = [dot(g, v) if p_j > 0.0 else 0.0 for p_j, v in zip(p, V)]
-        G.append([scale * s for s in softmax_backward(p, grad_p)])
+    G = []  # grad_S / √d, n_q × n_k
+    for w, g in zip(weights, grad_output, strict=True):
+        # 被屏蔽处不看 V | where masked, V is not looked at
+        grad_w = [dot(g, v) if w_j > 0.0 else 0.0 for w_j, v in zip(w, V)]
+        grad_S = softmax_backward(w, grad_w)
+        G.append([scale * s for s in grad_S])
 
-    grad_V = matmul(transpose(weights), grad_output)
-    return matmul(G, K), matmul(transpose(G), Q), grad_V
+    grad_Q = matmul(G, K)  # n_q × d
+    grad_K = matmul(transpose(G), Q)  # n_k × d
+    grad_V = matmul(transpose(weights), grad_output)  # n_k × d_v
+    return grad_Q, grad_K, grad_V
 
 
 def main() -> None:
@@ -622,62 +729,68 @@ def main() -> None:
     import sys
     if hasattr(sys.stdout, "reconfigure"):  # 无法编码的换成 ? | unprintable: ?
         sys.stdout.reconfigure(errors="replace")
+
     K = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]
-    V, q = [[10.0], [20.0], [30.0]], [0.0, 0.0, 4.0, 2.0]
-    output, weights = attention_with_softmax([q], K, V)
+    q = [0.0, 0.0, 4.0, 2.0]
     print("""
 4.5  点积 q · k 是相似度，softmax 把它变成权重，输出是各个 v 的加权平均
-4.5  q · k is a similarity, softmax makes it a weight, the output averages v
-        animal action place  past   q·k  /√d  weight     v""")
-    print("q     ", *[f"{q_i:6g}" for q_i in q])
-    for name, k, p, v in zip(["cat", "sat", "mat"], K, weights[0], V):
-        print(f"{name:6}", *[f"{k_i:6g}" for k_i in k],
-              f"{dot(q, k):5g}{dot(q, k) / 2:5g}{p:8.4f}{v[0]:6g}")
-    print(f"output{output[0][0]:56.4f}")
+4.5  q · k is a similarity, softmax makes it a weight, output averages v""")
+    left = ["      animal action  place   past"]
+    for word, row in zip(["cat", "sat", "mat", "q"], K + [q]):
+        left.append(f"{word:5}" + "".join(f"{v:7g}" for v in row))
+    table = attention_steps(q, K, [[10.0], [20.0], [30.0]])
+    for features, steps in zip(left, table.split("\n")):
+        print(f"{features:35}{steps}")
     print("""
-4.5  为什么除以 √d（8 个键）：d 越大，分数的标准差越大，最大的权重越接近 1
+4.5  为什么除以 √d（8 个键）：d 越大，分数越分散，最大的权重越接近 1
 4.5  Why √d (8 keys): a larger d spreads the scores, the top weight nears 1
            std QK^T    mean top weight     std QK^T/√d    mean top weight""")
     for d in [4, 64, 1024]:
         g = random.Random(d + 12).gauss
         X = [[g(0.0, 1.0) for _ in range(d)] for _ in range(108)]
-        print(f"d = {d:<4}" + "".join(
-            f"{math.sqrt(sum(dot(s, s) for s in S) / 800):14.1f}"
-            f"{sum(max(softmax_stable(s)) for s in S) / 100:17.2f}"
-            for S in [attention_scores(X[8:], X[:8], c) for c in (1.0, None)]))
+        line = f"d = {d:<4}"
+        for scale in (1.0, None):
+            S = attention_scores(X[8:], X[:8], scale)  # 100 × 8
+            std = math.sqrt(sum(dot(row, row) for row in S) / (100 * 8))
+            top = sum(max(softmax_stable(row)) for row in S) / 100
+            line += f"{std:14.1f}{top:17.2f}"
+        print(line)
     print("""
-4.5  词看词（有相同的字母就相似）；左：没有掩码，右：因果掩码，看不到后面
-4.5  Words look at words (shared letters); left: no mask, right: causal""")
+4.5  单词之间的注意力（相同字母越多越相似）；左：没有掩码，右：因果掩码
+4.5  Attention between words (shared letters count); right: a causal mask
+     · 0  ▁ 1/64  ▂ 1/16  ▃ 9/64  ▄ 1/4  ▅ 25/64  ▆ 9/16  ▇ 49/64  █ 1  (≤)""")
     words = "the cat sat on the mat".split()
-    X = [[2.0 * word.count(a) for a in "acehmnost"] for word in words]
+    X = [[2.0 * word.count(a) for a in "acehmnost"] for word in words]  # 6 × 9
     pictures = [heatmap(attention_with_softmax(X, X, X, mask)[1]).split()
                 for mask in (None, causal_mask(6, 6))]
-    legend = ["█ ≤ 1", "▆ ≤ 9/16", "▄ ≤ 1/4", "▂ ≤ 1/16", "· = 0", ""]
-    for word, *row in zip(words, *pictures, legend):
-        print(f"     {word:6}{'   '.join(row)}".rstrip())
+    for rows in zip(words, *pictures):
+        print("     {:6}{}   {}".format(*rows))
     print("""
-4.5  一个头只看位置，倒写四个等长词，边学边试"softmax"；每行写、每列读一个字母
-4.5  A head learns to reverse four 7-letter words (by position alone), trying
-     "softmax" as it goes; each row a letter written, each column one read""")
+4.5  一个头只凭位置学倒写单词；没练过 softmax，应写出 xamtfos，一行一个字母
+4.5  A head learns to write words backwards, by position alone; never trained
+     on softmax, it should write xamtfos, one letter a row""")
     abc, g, frames = "abcdefghijklmnopqrstuvwxyz", random.Random(0).gauss, []
-    letters = {word: [[10.0 * (a == b) for a in abc] for b in word] for word in
-               ["softmax", "weights", "queries", "product", "entropy"]}
-    Q, K = ([[g(0.0, 0.1) for _ in range(8)] for _ in range(7)] for _ in "QK")
+    V = {word: [[10.0 * (a == b) for a in abc] for b in word]  # 7 × 26
+         for word in ("softmax", "weights", "queries", "product", "entropy")}
+    # 一行一个位置，不含字母 | a row per position, without letters
+    Q = [[g(0.0, 0.1) for _ in range(8)] for _ in range(7)]  # 7 × 8
+    K = [[g(0.0, 0.1) for _ in range(8)] for _ in range(7)]  # 7 × 8
     for epoch in range(11):
-        output, weights = attention_with_softmax(Q, K, letters["softmax"])
-        text, loss = "".join(abc[o.index(max(o))] for o in output), 0.0
-        for word in list(letters)[1:]:
-            output, _ = attention_with_softmax(Q, K, letters[word])
-            grad = [softmax_stable(o) for o in output]  # 当作分数 | as scores
-            for i, letter in enumerate(reversed(word)):
-                loss -= math.log(grad[i][abc.index(letter)]) / 28
-                grad[i][abc.index(letter)] -= 1.0  # p - y
-            grads = attention_backward(Q, K, letters[word], grad)
-            for row, step in zip(Q + K, grads[0] + grads[1]):
-                row[:] = [a - 0.5 * b for a, b in zip(row, step)]
+        output, weights = attention_with_softmax(Q, K, V["softmax"])
+        text = "".join(abc[o.index(max(o))] for o in output)
+        loss = 0.0
+        for word in ("weights", "queries", "product", "entropy"):
+            output, _ = attention_with_softmax(Q, K, V[word])
+            grad = [softmax_stable(o) for o in output]  # 作分数 | as scores
+            for p, letter in zip(grad, reversed(word)):
+                loss -= math.log(p[abc.index(letter)]) / (4 * 7)  # 平均 | mean
+                p[abc.index(letter)] -= 1.0  # p - y
+            grad_Q, grad_K, _ = attention_backward(Q, K, V[word], grad)
+            for row, slope in zip(Q + K, grad_Q + grad_K):
+                row[:] = [v - 0.5 * dv for v, dv in zip(row, slope)]
         if epoch in (0, 1, 2, 4, 10):
             frames.append([f"epoch {epoch}", f"loss {loss:.2f}", text,
-                           *heatmap(weights).split()])
+                           " ".join("softmax"), *heatmap(weights).split()])
     for lines in zip(*frames):
         print("  ".join(f"{line:14}" for line in lines).rstrip())
 

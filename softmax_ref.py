@@ -1,14 +1,14 @@
 """softmax：从分数到概率 | Softmax: from scores to probabilities
 
 是哪一类，下一个词是什么，注意力该看哪里：模型给出的是分数，要用的却是概率。
-softmax 把任意一组分数变成概率：分数越高，概率越大；领先越多，概率也高出越多。
+softmax 把任意一组分数变成概率：分数越高，概率越大；领先越多，概率也高得越多。
 Which class, which next word, where attention should look: a model gives
 scores, but what we need are probabilities. Softmax turns any scores into
-probabilities: the higher a score, the larger its probability, and the further
+probabilities. The higher a score, the larger its probability, and the further
 ahead, the larger its share.
 
-这是第 4 章 4.1 到 4.4 节，从上往下读；每个例子都由测试实际运行。
-These are sections 4.1 to 4.4 of chapter 4, to be read from the top; the tests
+这是第 4 章 4.1 到 4.4 节，从上往下读；每个例子都在测试中实际运行。
+These are sections 4.1 to 4.4 of chapter 4, to be read from the top. The tests
 run every example.
 
     x             n 个分数（logits），-inf 表示不参与
@@ -17,7 +17,7 @@ run every example.
     p             概率分布：各项非负，和为 1
                   a distribution: non-negative entries that sum to 1
     T             温度 | temperature
-    [i = j]       成立时为 1，否则为 0 | 1 where it holds, else 0
+    [i = j]       成立时为 1，否则为 0 | 1 if true, else 0
     log           自然对数 | the natural logarithm
     nan           非数字，例如 inf - inf | not a number, such as inf - inf
 """
@@ -31,28 +31,40 @@ def softmax_naive(x: list[float]) -> list[float]:
     """softmax 把任意一组分数变成概率；这里照公式直接写。
     Softmax turns any scores into probabilities; straight from the formula.
 
-        softmax(x)_i = exp(x_i) / Σ_j exp(x_j)
+        p_i = softmax(x)_i = exp(x_i) / Σ_j exp(x_j)
 
-    exp 把每个分数变成正数，再除以总和，就得到和为 1 的概率：
-    exp makes every score positive; divided by the total, these become
-    probabilities, which sum to 1:
+    exp 把每个分数变成正数，再除以总和，就得到和为 1 的概率。两个概率相除，总和
+    就约掉了，只剩差距：分数高出 1，概率就是对方的 e ≈ 2.718 倍。
+    exp makes every score positive, and dividing by the total makes the sum 1.
+    In the ratio of two probabilities the total cancels, and only the gap is
+    left: a score higher by 1 has e ≈ 2.718 times the other's probability:
 
-    >>> [round(p_i, 4) for p_i in softmax_naive([1.0, 2.0, 3.0])]
-    [0.09, 0.2447, 0.6652]
+        p_i / p_j = exp(x_i) / exp(x_j) = exp(x_i - x_j)
 
-    为什么用 exp（底数 > 1 就行，见 softmax_stable）？直接除以总和，会有负数
-    （左边，总和 2）；取平方不分正负，最低的 -2 反而得 0.8（右边，总和 5）：
-    Why exp (any base > 1, see softmax_stable)? Scores over their sum can be
-    negative (left, sum 2); squares ignore signs: -2 gets 0.8 (right, sum 5):
+    >>> p = softmax_naive([1.0, 2.0, 3.0])
+    >>> [round(p_i, 4) for p_i in p], round(p[2] / p[1], 3)
+    ([0.09, 0.2447, 0.6652], 2.718)
 
-    >>> [s / 2 for s in [-1, 1, 2]], [s * s / 5 for s in [-2, 0, 1]]
-    ([-0.5, 0.5, 1.0], [0.8, 0.0, 0.2])
+    为什么是 exp，而不是别的函数 f？分数没有固定的零点，[5, 6] 和 [0, 1] 应得
+    同样的概率。所以不论从哪里起，高出 1 都要乘同一个数 b，高出半分就乘 √b，
+    依此类推。
+    Why exp and not some other f? Scores have no fixed zero, so [5, 6] should
+    get the same probabilities as [0, 1]. From wherever you start, one more
+    point has to multiply by the same b, half a point by √b, and so on:
 
-    分数超过约 709.78，exp 就上溢（超出浮点数的范围）；全都很低时则下溢（成了
-    0）：先是悄悄算错（第一项应为 0.8808），再低，就成了 0 除以 0：
-    Above about 709.78 exp overflows (leaves the range of floats); where all
-    scores are very low it underflows (to 0): first the answer is silently
-    wrong (the first entry should be 0.8808), and lower still it is 0 / 0:
+        f(6) / f(5) = f(1) / f(0) = b,    f(t + 1) = b f(t),    f(t) = b^t f(0)
+
+    f(0) 会约掉。b = e 就是 exp；b = 2 也行，只是多一分由 e 倍变成 2 倍。直接用
+    分数，会有负数；用平方，-2 和 2 就没有分别。
+    f(0) cancels. b = e gives exp; b = 2 would do as well, with 2 times per
+    point in place of e times. Scores themselves can be negative, and squares
+    cannot tell -2 from 2.
+
+    分数超过约 709.78，exp 就上溢（超出浮点数的范围）。分数都很低时，exp 下溢成
+    0，先是悄悄算错（下面第一项应为 0.8808），再低就是 0 除以 0。
+    Above about 709.78 exp overflows, that is, leaves the range of floats. If
+    all scores are very low it underflows to 0. At first the answer is just
+    silently wrong (0.8808 would be right), and lower still it is 0 / 0:
 
     >>> softmax_naive([1000.0])  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
@@ -70,20 +82,20 @@ def softmax_naive(x: list[float]) -> list[float]:
 
 
 def hardmax(x: list[float]) -> list[float]:
-    """硬最大值（hardmax）：最大的分数得 1，其余得 0，这样的向量叫 one-hot。
-    Hard max: 1 for the largest score, 0 for the rest; such a vector
-    is called one-hot.
+    """硬最大值（hardmax）：最大的分数得 1，其余得 0，叫 one-hot（独热）向量。
+    Hard max: 1 for the largest score, 0 for the rest. Such a vector is called
+    one-hot.
 
         hardmax(x)_i = [i = argmax x]
 
-    它只说谁最大，不说大多少；并列时取第一个。训练靠梯度，也就是参数稍微一动，
-    损失（预测有多差）变多少；而分数稍微一动，softmax 会变，hardmax 却不变，
-    梯度几乎处处为 0，训练就不知道该往哪边调：
-    It tells which is largest, not by how much; ties go to the first. Training
-    is guided by the gradient: how much the loss (how bad the predictions are)
-    changes as a parameter changes slightly. When scores change slightly,
-    softmax changes, but hardmax does not: its gradient is 0 almost everywhere
-    and gives no direction:
+    argmax x 是最大值的下标：只说谁最大，不说大多少。训练靠梯度，也就是参数
+    稍动时，损失（预测有多差）变化的快慢。分数稍动，softmax 跟着变，hardmax 却
+    不变，梯度几乎处处为 0，训练就不知道该往哪边调。
+    argmax x is the index of the largest score. It tells which is largest, not
+    by how much. Training is guided by the gradient: how fast the loss (how bad
+    the predictions are) changes as a parameter moves slightly. When scores
+    move slightly, softmax moves too, but hardmax does not. Its gradient is 0
+    almost everywhere and gives training no direction:
 
     >>> hardmax([1.0, 2.0, 3.0]), hardmax([1.0, 2.5, 3.0])
     ([0.0, 0.0, 1.0], [0.0, 0.0, 1.0])
@@ -95,7 +107,7 @@ def hardmax(x: list[float]) -> list[float]:
     if any(map(math.isnan, x)):
         raise ValueError("hardmax needs scores without nan")
 
-    best = x.index(max(x))
+    best = x.index(max(x))  # 并列时取第一个 | ties go to the first
     return [1.0 if i == best else 0.0 for i in range(len(x))]
 
 
@@ -105,40 +117,51 @@ def softmax_stable(x: list[float]) -> list[float]:
     """稳定的 softmax：先减去最大值，再取指数。
     Stable softmax: subtract the maximum, then exponentiate.
 
-        softmax(x)_i = exp(x_i - m) / Σ_j exp(x_j - m),    m = max(x)
+        softmax(x)_i = exp(x_i) / Σ_j exp(x_j)
+                     = (exp(x_i) / exp(m)) / (Σ_j exp(x_j) / exp(m))
+                     = exp(x_i - m) / Σ_j exp(x_j - m),    m = max(x)
 
-    分数没有固有的零点，只有差距算数：减去 m，就是分子、分母同除以 exp(m)，
-    概率不变。换成别的函数，要各分数加 c 而 f(x_i) / f(x_j) 不变，
-    f(t + c) / f(t) 对所有 t 都要相同，即 f(c) / f(0)；递增的正函数里，只有 b^t
-    和它的倍数这样把加变成乘：
-    Scores have no zero of their own, only gaps count: subtracting m divides
-    numerator and denominator by exp(m) and changes no probability. For
-    f(x_i) / f(x_j) to survive adding c to every score, f(t + c) / f(t) must be
-    the same for all t, namely f(c) / f(0). Of increasing positive functions
-    only b^t and its multiples turn adding into multiplying this way:
+    分子、分母同时除以 exp(m)，概率不变。
+    Numerator and denominator are both divided by exp(m), so no probability
+    changes:
 
     >>> softmax_stable([1000.0, 1001.0]) == softmax_stable([0.0, 1.0])
     True
 
-    最大的一项是 exp(0) = 1，不会上溢；总和至少是 1，不会 0 除以 0。最高分领先
-    很多时，softmax 饱和（本章称“极端化”）：最高分的概率接近 1，其余接近 0，
-    甚至下溢成 0：
-    The largest term is exp(0) = 1, so none overflows; the total is at least 1,
-    so there is no 0 / 0. If the highest score is far ahead, softmax saturates
-    ("extremization" in the chapter): that score gets almost 1, the others
-    almost 0 or, by underflow, 0:
+    为什么减最大值？最大的一项成了 exp(0) = 1，所以不会上溢；总和至少是 1，所以
+    不会 0 除以 0。减平均值不行：[0, 2000] 变成 [-1000, 1000]，照样上溢。
+    Why the maximum? The largest term becomes exp(0) = 1, so nothing overflows,
+    and the total is at least 1, so there is no 0 / 0. The mean will not do:
+    [0, 2000] becomes [-1000, 1000], which still overflows.
+
+    最高分领先很多时，softmax 就会饱和（本章称“极端化”）：最高分的概率接近 1，
+    其余接近 0，甚至下溢成 0。
+    If the highest score is far ahead, softmax saturates ("extremization" in
+    the chapter): that score gets almost 1, the others almost 0 or, by
+    underflow, exactly 0:
 
     >>> softmax_stable([1000.0, 1.0, -math.inf])
     [1.0, 0.0, 0.0]
+
+    只有两个分数时，不减 m 而减 x_1，就看出 p_1 是差距的 sigmoid 函数。要是几类
+    可以同时成立（照片里既有猫又有狗），就不用 softmax，每类各用一个 sigmoid。
+    With two scores, subtract x_1 instead of m, and p_1 turns out to be the
+    sigmoid of their gap. If several classes may hold at once (a photo of a cat
+    and a dog), use a sigmoid for each instead of softmax:
+
+        p_1 = exp(0) / (exp(0) + exp(x_2 - x_1)) = 1 / (1 + exp(-(x_1 - x_2)))
+
+    >>> f"{softmax_stable([2.0, 0.0])[0]:.4f}, {1 / (1 + math.exp(-2.0)):.4f}"
+    '0.8808, 0.8808'
 
     - 来源 Source: Blanchard, Higham & Higham 2021, §4
     - 等价 Same as: scipy.special.softmax(x); torch.softmax(x, dim=-1)
     - 需要 Needs: math
     """
     m = max(x)
-    e = [math.exp(x_i - m) for x_i in x]
-    total = math.fsum(e)  # 精确相加，只舍入一次 | exact, rounded once
-    if not total >= 1.0:  # 有 nan 或 inf，或全是 -inf | nan, inf, or all -inf
+    e = [math.exp(x_i - m) for x_i in x]  # 最大的一项是 1 | the largest is 1
+    total = math.fsum(e)  # 至少是 1，只舍入一次 | at least 1, rounded once
+    if math.isnan(total):  # 有 nan 或 inf，或全是 -inf | nan, inf, or all -inf
         raise ValueError("softmax_stable needs a finite maximum and no nan")
     return [e_i / total for e_i in e]
 
@@ -153,11 +176,11 @@ def softmax_with_temperature(
 
         softmax(x / T)_i = exp((x_i - m) / T) / Σ_j exp((x_j - m) / T)
 
-    除以 T 就是缩放差距：T = 0.1 放大到 10 倍，T = 10 缩小到 1/10；换底数也只是
-    换 T：2^x 就是 T = 1 / log(2)。“温度”一词来自物理：越热越均匀：
-    Dividing by T scales the gaps: T = 0.1 makes them 10 times as large, T = 10
-    a tenth; another base is just another T: 2^x is T = 1 / log(2). The word is
-    from physics: the hotter, the more even:
+    除以 T 就是缩放差距。模型生成文本时，调低 T 更稳妥，调高 T 更多样：写代码约
+    0.2 到 0.5，翻译 1.0，创作 1.2 到 1.5（本章的表，经验之谈）。
+    Dividing by T scales the gaps. When a model writes text, a low T plays safe
+    and a high T varies more: about 0.2 to 0.5 for code, 1.0 for translation,
+    1.2 to 1.5 for fiction (the chapter's table, a rule of thumb):
 
     >>> for T in [0.1, 1.0, 10.0]:
     ...     p = softmax_with_temperature([1.0, 2.0, 3.0], T)
@@ -166,13 +189,13 @@ def softmax_with_temperature(
     [0.09, 0.2447, 0.6652]
     [0.3006, 0.3322, 0.3672]
 
-    T 趋于 0 时，唯一的最大值得到全部概率，就像 hardmax；最大值并列时则平分。
-    先减 m 再除以 T，T 再小，最大的一项也还是 exp(0) = 1：
-    As T approaches 0, a single maximum gets all the probability, as in
-    hardmax; ties share it. As m is subtracted before dividing, the largest
-    term is still exp(0) = 1 even for a tiny T:
+    换底数就相当于换 T：2^x = exp(x log(2))，也就是 T = 1 / log(2)。T 趋于 0
+    时，唯一的最大值得到全部概率，就像 hardmax；最大值并列时则平分。
+    Another base is just another T: 2^x = exp(x log(2)) is T = 1 / log(2). As T
+    approaches 0, a single maximum gets all the probability, as in hardmax,
+    while ties share it:
 
-    >>> softmax_with_temperature([1.0, 3.0, 3.0], 1e-308)
+    >>> softmax_with_temperature([1.0, 3.0, 3.0], 0.001)
     [0.0, 0.5, 0.5]
 
     - 来源 Source: Hinton, Vinyals & Dean 2015, §2, Eq. (1)
@@ -182,38 +205,36 @@ def softmax_with_temperature(
     if not temperature > 0.0:
         raise ValueError("softmax_with_temperature needs T > 0 (0: hardmax)")
 
-    m = max(x)
+    m = max(x)  # 先减，x / T 才不上溢 | first, lest x / T overflow
     return softmax_stable([(x_i - m) / temperature for x_i in x])
 
 
 def entropy(p: list[float]) -> float:
-    """熵衡量 p 有多平坦，单位是 nat（取自然对数）：从 0 到 log(n)。
+    """熵衡量 p 有多平坦，单位是纳特（nat，取自然对数）：从 0 到 log(n)。
     Entropy measures how flat p is, in nats (natural logs): from 0 to log(n).
 
-        entropy(p) = -Σ_i p_i log(p_i),    0 log(0) = 0
+        entropy(p) = Σ_i p_i (-log(p_i)),    0 log(0) = 0
 
-    exp(entropy) 叫困惑度：p 的不确定程度，相当于等可能地在这么多个
-    选项里挑一个：
-    exp(entropy) is the perplexity: p is as uncertain as an even choice among
-    that many options:
+    -log(p_i) 是看到 i 时的意外程度。独立的事都发生，概率相乘，意外程度却应
+    相加，所以取对数：-log(p q) = -log(p) - log(q)。熵是意外程度按 p 加权的
+    平均。exp(entropy) 叫困惑度，例如困惑度为 4，就像在 4 个选项里等可能地挑
+    一个。
+    -log(p_i) is the surprise of seeing i. When independent events all happen,
+    their probabilities multiply, but surprises should add, hence the log:
+    -log(p q) = -log(p) - log(q). Entropy is the average surprise, weighted by
+    p. exp(entropy) is the perplexity: at 4, p is as uncertain as an even
+    choice among 4 options:
 
     >>> round(math.exp(entropy([0.25, 0.25, 0.25, 0.25])), 9)
     4.0
     >>> entropy([0.0, 1.0, 0.0])
     0.0
 
-    p 必须是概率分布，分数要先经过 softmax：
-    p has to hold probabilities; scores go through softmax first:
-
-    >>> entropy([1.0, 2.0, 3.0])
-    Traceback (most recent call last):
-    ValueError: entropy needs p >= 0 with a sum of 1
-
     - 来源 Source: Goodfellow, Bengio & Courville 2016
     - 等价 Same as: scipy.stats.entropy(p)
     - 需要 Needs: math
     """
-    if min(p) < 0.0 or not abs(math.fsum(p) - 1.0) <= 1e-6:
+    if min(p) < 0.0 or not abs(math.fsum(p) - 1.0) <= 1e-3:
         raise ValueError("entropy needs p >= 0 with a sum of 1")
 
     return max(0.0, -math.fsum(p_i * math.log(p_i) for p_i in p if p_i > 0.0))
@@ -222,18 +243,22 @@ def entropy(p: list[float]) -> float:
 # 本章之外：对数与梯度 | Beyond the chapter: logs and gradients ---------------
 
 def logsumexp(x: list[float]) -> float:
-    """指数和的对数：max 的平滑版本，最多比 max 大 log(n)。
-    The log of the sum of exponentials: a smooth max, at most log(n) above it.
+    """指数和的对数：max 的平滑版本，最多比 max 大 log(n)（各分数相等时）。
+    The log of the sum of exponentials: a smooth max, at most log(n) above it
+    (for equal scores).
 
-        logsumexp(x) = log(Σ_i exp(x_i)) = m + log1p(Σ_i exp(x_i - m) - 1)
+        logsumexp(x) = log(Σ_i exp(x_i)) = m + log(Σ_i exp(x_i - m))
 
-    损失和梯度都由它推出：log softmax(x)_i = x_i - logsumexp(x)，而 logsumexp
-    对 x_j 的导数是 exp(x_j) / Σ_i exp(x_i)，恰好是 softmax。用差商（输入动
-    一点，输出变多少）检验：
-    Losses and gradients are derived from it:
-    log softmax(x)_i = x_i - logsumexp(x), and logsumexp has the derivative
-    exp(x_j) / Σ_i exp(x_i) with respect to x_j, which is softmax. Checked by a
-    difference quotient (move an input a little, see the output change):
+    它就是 softmax 的分母取对数，所以 log(p_i) = x_i - logsumexp(x)，损失和梯度
+    都由此推出。因为 (log f)' = f' / f，它对 x_j 的导数恰好是 softmax。
+    It is the log of the denominator of softmax, so
+    log(p_i) = x_i - logsumexp(x), from which losses and gradients are derived.
+    As (log f)' = f' / f, its derivative with respect to x_j is just softmax:
+
+        ∂logsumexp(x) / ∂x_j = exp(x_j) / Σ_i exp(x_i) = p_j
+
+    用差商（输出的变化除以输入的变化）检验。
+    Checked by a difference quotient (change of output over change of input):
 
     >>> h = 1e-5
     >>> rise = logsumexp([1.0, 2.0, 3.0 + h]) - logsumexp([1.0, 2.0, 3.0 - h])
@@ -241,27 +266,20 @@ def logsumexp(x: list[float]) -> float:
     >>> round(rise / (2 * h), 4), round(e[2] / sum(e), 4)
     (0.6652, 0.6652)
 
-    减去的 1 就是最大的一项 exp(0)。log1p(y) 就是 log(1 + y)，但很小的 y 不会先
-    被 1 + y 舍入掉：
-    The 1 subtracted is the largest term, exp(0). log1p(y) is log(1 + y), but a
-    tiny y is not first rounded away in 1 + y:
-
-    >>> f"{logsumexp([0.0, -40.0]):.3e}", math.log(1.0 + math.exp(-40.0))
-    ('4.248e-18', 0.0)
-
     - 来源 Source: Blanchard, Higham & Higham 2021, Algorithm 4.1
     - 等价 Same as: scipy.special.logsumexp(x); torch.logsumexp(x, dim=-1)
     - 需要 Needs: math
     """
-    if not x:
+    if not x:  # 空和的对数 | the log of an empty sum
         return -math.inf
 
     m = max(x)
     # x_i == m：inf - inf 会是 nan | where x_i == m: inf - inf would be nan
     e = [1.0 if x_i == m else math.exp(x_i - m) for x_i in x]
-    others = math.fsum(e + [-1.0])
+    others = math.fsum(e + [-1.0])  # 最大的一项除外 | without the largest term
     if math.isnan(others):
         raise ValueError("logsumexp needs scores without nan")
+    # log1p(y) = log(1 + y)，y 很小也准 | log1p(y) = log(1 + y), for tiny y too
     return m + math.log1p(others)
 
 
@@ -269,14 +287,18 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
     """雅可比矩阵：分数 j 变一点，概率 i 变多少。
     The Jacobian: how much probability i changes with score j.
 
-        J_ij = ∂p_i / ∂x_j = p_i (δ_ij - p_j),    δ_ij = [i = j]
+        log(p_i) = x_i - logsumexp(x)
+        ∂log(p_i) / ∂x_j = [i = j] - p_j
+        ∂log(p_i) / ∂x_j = (∂p_i / ∂x_j) / p_i
+        J_ij = ∂p_i / ∂x_j = p_i ([i = j] - p_j)
 
-    推导：log p_i = x_i - logsumexp(x)，而 logsumexp 对 x_j 的导数是 p_j，
-    所以 ∂log p_i / ∂x_j = δ_ij - p_j；又因为
-    ∂p_i / ∂x_j = p_i ∂log p_i / ∂x_j，就得到 J：
-    Derivation: log p_i = x_i - logsumexp(x), and logsumexp has the derivative
-    p_j with respect to x_j, so ∂log p_i / ∂x_j = δ_ij - p_j; and as
-    ∂p_i / ∂x_j = p_i ∂log p_i / ∂x_j, this gives J:
+    第二行：x_i 只在 i = j 时随 x_j 变，而 logsumexp 的导数是 p_j。第三行又是
+    (log f)' = f' / f。有温度 T 时，J 还要除以 T，因为 x_j / T 变得慢；2^x 的 J
+    就乘 log(2)。
+    Second line: x_i changes with x_j only if i = j, and the derivative of
+    logsumexp is p_j. The third is (log f)' = f' / f again. With a temperature
+    T, J is also divided by T, as x_j / T changes less, so for 2^x it is
+    multiplied by log(2):
 
     >>> for row in softmax_jacobian([1.0, 2.0, 3.0]):
     ...     print([round(J_ij, 4) for J_ij in row])
@@ -284,14 +306,14 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
     [-0.022, 0.1848, -0.1628]
     [-0.0599, -0.1628, 0.2227]
 
-    对角线上是 p_i (1 - p_i)；一个分数上升，别的概率就下降，所以对角线以外为
-    负。最高分领先很多时，J 的各项都接近 0：饱和的 softmax 几乎不传梯度（例外见
-    variants_ref 的 `cross_entropy_backward`）。J 中最大的一项：
-    The diagonal is p_i (1 - p_i); as one score rises, the other
-    probabilities fall, hence the negative entries. With the highest score
-    far ahead all of J is close to 0: a saturated softmax passes hardly any
-    gradient (for an exception see `cross_entropy_backward` in variants_ref).
-    The largest entry of J:
+    对角线上是 p_i (1 - p_i)；一个分数上升，别的概率就下降，所以非对角元为负。
+    最高分领先很多时，J 的各项都接近 0：softmax 饱和了，梯度几乎传不回去（例外
+    见 variants_ref 的 `cross_entropy_backward`）。下面是 J 中最大的一项。
+    On the diagonal stands p_i (1 - p_i). As one score rises, the other
+    probabilities fall, hence the negative entries. With the highest score far
+    ahead, all of J is close to 0: softmax is saturated and passes hardly any
+    gradient back (for an exception see `cross_entropy_backward` in
+    variants_ref). The largest entry of J:
 
     >>> for x in [1.0, 0.0, -1.0], [8.0, 0.0, -8.0], [64.0, 0.0, -64.0]:
     ...     print(f"{max(map(max, softmax_jacobian(x))):.0e}")
@@ -304,25 +326,27 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
     - 需要 Needs: math, softmax_stable
     """
     p = softmax_stable(x)
-    return [
-        [p_i * ((i == j) - p_j) for j, p_j in enumerate(p)]
-        for i, p_i in enumerate(p)
-    ]
+    return [[p_i * ((i == j) - p_j) for j, p_j in enumerate(p)]  # n × n
+            for i, p_i in enumerate(p)]
 
 
 def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     """反向传播：已知损失对 p 的梯度，求损失对 x 的梯度。
-    Backward pass: from the gradient of a loss with respect to p to that
-    with respect to x.
+    Backward pass: from the gradient of a loss with respect to p to that with
+    respect to x.
 
-        grad_x_i = p_i (grad_p_i - Σ_j p_j grad_p_j)
+        grad_x_i = Σ_j grad_p_j ∂p_j / ∂x_i
+                 = Σ_j grad_p_j p_j ([i = j] - p_i)
+                 = grad_p_i p_i - p_i Σ_j p_j grad_p_j
+                 = p_i (grad_p_i - Σ_j p_j grad_p_j)
 
-    这就是（对称的）雅可比矩阵乘 grad_p（链式法则），但不必构造矩阵，运算量只有
-    O(n)。p_i 乘的是 grad_p_i 高出平均值（按 p 加权）的部分，所以 grad_p 各项
-    相等时，梯度为 0：
-    It is the Jacobian, which is symmetric, times grad_p (the chain rule), in
-    O(n) and without the matrix. p_i is multiplied by how far grad_p_i lies
-    above the mean (weighted by p), so equal grad_p_i give gradient 0:
+    第一行是链式法则：x_i 影响每个 p_j，各处的影响相加。第三行把 [i = j] 留下的
+    一项单独写出。最后不用矩阵，只要 O(n) 次运算：p_i 乘以 grad_p_i 高出平均值
+    （按 p 加权）的部分，所以 grad_p 各项相等时得 0。
+    The first line is the chain rule: x_i acts on every p_j, and the effects
+    add up. The third sets apart the term that [i = j] keeps. The last needs no
+    matrix, only O(n) operations: p_i times how far grad_p_i lies above the
+    mean (weighted by p), so equal entries of grad_p give 0:
 
     >>> softmax_backward([0.5, 0.5], [1.0, 0.0])
     [0.25, -0.25]
@@ -333,19 +357,21 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     - 等价 Same as: jax.vjp(jax.nn.softmax, x)[1](grad_p)
     - 需要 Needs: math
     """
-    total = math.fsum(p)
+    # 全为 0 也行：整行被屏蔽 | all 0 is fine: a fully masked row
+    if any(p) and (min(p) < 0.0 or not abs(math.fsum(p) - 1.0) <= 1e-3):
+        raise ValueError("softmax_backward needs p >= 0 with a sum of 1, or 0")
+
     mean = math.fsum(p_i * g_i for p_i, g_i in zip(p, grad_p, strict=True))
-    # 和为 0：注意力中全被屏蔽的一行 | 0: in attention, a fully masked row
-    if min(abs(total - 1.0), abs(total)) > 1e-6 or not math.isfinite(mean):
-        raise ValueError("softmax_backward needs sum(p) = 1, finite gradients")
-    # 乘开再减，很大的梯度也不会上溢 | multiplied out, so as not to overflow
-    return [p_i * g_i - p_i * mean for p_i, g_i in zip(p, grad_p)]
+    grad_x = [p_i * (g_i - mean) for p_i, g_i in zip(p, grad_p)]
+    if not all(map(math.isfinite, grad_x)):
+        raise ValueError("softmax_backward needs finite grad_p, below 1e308")
+    return grad_x
 
 
 # 画出来看 | Pictures ---------------------------------------------------------
 
 def bar_chart(p: list[float], width: int = 30) -> str:
-    """把概率画成横条，一行一个；概率 1 的横条有 width 格。
+    """把概率画成横条，一行一个；概率为 1 的横条有 width 格。
     Probabilities as bars, one per line; the bar for 1 has width blocks.
 
     >>> print(bar_chart([0.25, 0.75, 0.0], width=8))
@@ -369,7 +395,7 @@ def softmax_steps(x: list[float], temperature: float = 1.0) -> str:
              1           -2   0.1353   0.0900 █
              2           -1   0.3679   0.2447 ████
              3            0   1.0000   0.6652 ███████████
-           sum                1.5032
+           sum                1.5032   1.0000
 
     - 需要 Needs: math, softmax_stable, softmax_with_temperature, bar_chart
     """
@@ -381,7 +407,7 @@ def softmax_steps(x: list[float], temperature: float = 1.0) -> str:
     lines = [f"{'x':>10}  (x - m) / T      exp   p"]
     for x_i, gap, e_i, bar in zip(x, gaps, e, bars):
         lines.append(f"{x_i:10g} {gap:12g} {e_i:8.4f}   {bar}")
-    lines.append(f"{'sum':>10} {sum(e):21.4f}")
+    lines.append(f"{'sum':>10} {sum(e):21.4f} {sum(p):8.4f}")
     return "\n".join(lines)
 
 
@@ -419,11 +445,13 @@ x              softmax(x)                      largest ∂p_i/∂x_j""")
         print(f"{f'1 {x_2} {x_3}':15}{p}  {max(map(max, J)):.3g}")
 
     print("""
-4.4  温度 T 低则尖锐，高则平坦；三段的长短表示分数 1（▂）、2（▄）、3（█）的概率
-4.4  A low T sharpens, a high T flattens; bars: p of scores 1 ▂, 2 ▄, 3 █""")
-    for T in [0.1, 0.5, 1.0, 2.0, 10.0]:
-        a, b = (round(60 * p_i) for p_i in softmax_with_temperature(x, T)[:2])
-        print(f"T={T:<4g}", "▂" * a + "▄" * b + "█" * (60 - a - b))
+4.4  温度 T 低则尖锐，高则平坦
+4.4  A low T sharpens, a high T flattens
+x    T = 0.1        T = 0.5        T = 1          T = 2          T = 10""")
+    charts = [bar_chart(softmax_with_temperature(x, T), 7).split("\n")
+              for T in [0.1, 0.5, 1.0, 2.0, 10.0]]
+    for x_i, *bars in zip(x, *charts):
+        print(f"{x_i:<4g}", *[f"{bar:14}" for bar in bars])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """softmax 的变体：对数、稀疏、采样 | Variants: logs, sparse ones, sampling
 
-训练要的是 softmax 的对数，生成文本要按概率采样，有时还要让不相干的项恰好得 0；
-这些都是 softmax 的变体。
+训练要的是 softmax 的对数，生成文本要按概率采样，有时还要让无关的项恰好得 0；
+这些都建立在 softmax 之上。
 Training needs the log of softmax, text generation samples from the
-probabilities, and at times what is irrelevant should get exactly 0; all of
-these are variants of softmax.
+probabilities, and at times what is irrelevant should get exactly 0. All of
+these build on softmax.
 
 这是第 4 章 4.6 节，以及训练和生成时常用的几个函数。
 This is section 4.6 of chapter 4, with a few functions that training and
@@ -13,10 +13,10 @@ generation often use.
     x        n 个分数，-inf 表示不参与 | n scores; -inf means left out
     m        max(x)，最大的分数 | max(x), the largest score
     p        概率分布 | a distribution
-    y, ε     目标分布，标签平滑 | the target distribution, label smoothing
-    τ        阈值，相对于 m | a threshold, relative to m
+    y, ε     目标分布，标签平滑系数 | the target distribution, label smoothing
+    s, τ     s_i = x_i - m，阈值 | s_i = x_i - m, a threshold
     u        0 与 1 之间的均匀随机数 | uniform random numbers between 0 and 1
-    [i = j]  成立时为 1，否则为 0 | 1 where it holds, else 0
+    [i = j]  成立时为 1，否则为 0 | 1 if true, else 0
 """
 
 import math
@@ -32,27 +32,29 @@ def log_softmax(x: list[float]) -> list[float]:
     """softmax 的对数：训练的损失由它算出。
     The log of softmax: training losses are computed from it.
 
-        log_softmax(x)_i = (x_i - m) - log1p(Σ_j exp(x_j - m) - 1)
+        log_softmax(x)_i = log(exp(x_i - m) / Σ_j exp(x_j - m))
+                         = (x_i - m) - log(Σ_j exp(x_j - m))
 
-    为什么不先算 softmax 再取对数？概率下溢成 0，结果就是 log(0)，
-    而不是 -1000：
+    为什么不先算 softmax 再取对数？概率会下溢成 0，math.log(0) 会报错，而不是得
+    -1000。
     Why not softmax first and then the log? A probability may underflow to 0,
-    which gives log(0) instead of -1000:
+    and math.log(0) is an error instead of -1000:
 
     >>> log_softmax([0.0, 1000.0])
     [-1000.0, 0.0]
 
-    先减 m，再减对数；要是先把两者加起来，m 很大时，对数就被舍入掉了：
-    Subtract m, then the log; were the two added first, a large m would
-    round the log away:
+    先减 m，再减对数。要是先把 m 和对数加起来，m 很大时，对数就被舍入掉了。
+    Subtract m, then the log. If m and the log were added first, a large m
+    would round the log away:
 
     >>> round(log_softmax([1e16, 1e16])[0], 4), 1e16 - (1e16 + math.log(2.0))
     (-0.6931, 0.0)
 
-    减去的 1 就是最大的一项 exp(0)；log1p(y) 是 log(1 + y)，但很小的 y 不会先被
-    舍入掉（SciPy 和 PyTorch 在这里得 0）：
-    The 1 subtracted is the largest term, exp(0); log1p(y) is log(1 + y), but a
-    tiny y is not first rounded away (SciPy and PyTorch return 0 here):
+    总和是最大的一项 1，加上其余各项。其余很小时，加在 1 上也会被舍入掉；
+    log1p(y) 是 log(1 + y)，却不先加（SciPy 和 PyTorch 在这里得 0）。
+    The total is the largest term, 1, plus the others. If those are tiny, they
+    would be rounded away when added to 1; log1p(y) is log(1 + y) without that
+    addition (SciPy and PyTorch return 0 here):
 
     >>> f"{log_softmax([40.0, 0.0])[0]:.3e}"
     '-4.248e-18'
@@ -62,7 +64,8 @@ def log_softmax(x: list[float]) -> list[float]:
     - 需要 Needs: math
     """
     m = max(x)
-    others = math.fsum([math.exp(x_i - m) for x_i in x] + [-1.0])
+    e = [math.exp(x_i - m) for x_i in x]
+    others = math.fsum(e + [-1.0])  # 最大的一项除外 | without the largest term
     if math.isnan(others):
         raise ValueError("log_softmax needs a finite maximum and no nan")
     log_sum = math.log1p(others)
@@ -78,22 +81,30 @@ def cross_entropy(
 
         loss = -Σ_i y_i log_softmax(x)_i,    y_i = (1 - ε) [i = target] + ε / n
 
-    为什么是 -log p？各题独立时，全部答对的概率（似然）是每题目标类的概率 p 的
-    乘积，取对数变成和，再取负，就成了越小越好的损失：p = 1 时为 0，p 趋于 0 时
-    没有上限。叫“交叉”，因为一边是目标 y，一边是预测 p；y = p 时就是熵。
-    依次以每一类为目标：
-    Why -log p? The probability of getting all of several independent answers
-    right (the likelihood) is the product of the targets' p; the log turns it
-    into a sum, and the minus sign makes that a loss, the smaller the better: 0
-    at p = 1, without bound as p approaches 0. It is "cross" because it takes
-    two distributions, the target y and the prediction p; for y = p it is the
-    entropy. With each class in turn as the target:
+    为什么是 -log(p)？把每个样本看作一道题，各题独立时，全部答对的概率（似然）
+    是每题目标类的 p 的乘积。取对数变成和，再取负，就成了越小越好的损失：p = 1
+    时为 0，p 趋于 0 时趋于无穷；还没学时，n 个分数相等，损失是 log(n)。
+    Why -log(p)? Take each sample as a question. The probability of answering
+    independent ones all right (the likelihood) is the product of the p of
+    their target classes. The log turns it into a sum, the minus sign into a
+    loss, the smaller the better: 0 at p = 1, without bound as p approaches 0.
+    Before training, n equal scores give log(n):
 
     >>> [round(cross_entropy([2.0, 0.0, -8.0], i), 4) for i in range(3)]
     [0.127, 2.127, 10.127]
+    >>> round(cross_entropy([0.0] * 10, target=7), 4)
+    2.3026
 
-    常见的错误是先做一遍 softmax，[100, 0, 0] 变成 [1, 0, 0]，
-    损失就降不到 0 了：
+    叫“交叉”，因为一边是目标 y，一边是预测 p。它是 y 的熵加上 KL 散度，后者衡量
+    p 离 y 有多远，p = y 时为 0。
+    It is "cross" because it takes two distributions, the target y and the
+    prediction p. It is the entropy of y plus the KL divergence, which tells
+    how far p is from y and is 0 for p = y:
+
+        -Σ_i y_i log(p_i) = -Σ_i y_i log(y_i) + Σ_i y_i log(y_i / p_i)
+
+    常见的错误是先做一遍 softmax，[100, 0, 0] 变成 [1, 0, 0]，损失就降不到 0
+    了。
     A common mistake is to apply softmax first: [100, 0, 0] becomes [1, 0, 0],
     and the loss cannot get down to 0:
 
@@ -102,10 +113,10 @@ def cross_entropy(
     >>> f"{cross_entropy([1.0, 0.0, 0.0], 0):.4f}"
     '0.5514'
 
-    标签平滑把 ε 平分给所有的类；分数的差距太大，损失反而上升，
-    模型就不会过分自信：
-    Label smoothing shares ε among all classes; too large a gap then costs
-    more, and the model does not grow overconfident:
+    标签平滑把 ε 平分给所有类别。分数的差距太大，损失反而上升，模型就不会过分
+    自信。
+    Label smoothing spreads ε evenly over all classes. Too large a gap then
+    raises the loss, which discourages overconfidence:
 
     >>> [round(cross_entropy([g, 0.0], 0, 0.1), 4) for g in [1.0, 3.0, 9.0]]
     [0.3633, 0.1986, 0.4501]
@@ -114,12 +125,13 @@ def cross_entropy(
     - 等价 Same as: torch.nn.functional.cross_entropy(x, target)
     - 需要 Needs: math, log_softmax
     """
-    n, log_p = len(x), log_softmax(x)
+    n = len(x)
+    log_p = log_softmax(x)
     if not (0 <= target < n and 0.0 <= label_smoothing <= 1.0):
         raise ValueError("cross_entropy needs 0 <= target < n, 0 <= ε <= 1")
 
-    y = [label_smoothing / n] * n
-    y[target] += 1.0 - label_smoothing
+    y = [label_smoothing / n] * n  # ε 由各类平分 | all classes share ε
+    y[target] += 1.0 - label_smoothing  # 其余归目标 | the rest is the target's
     # 0 乘 -inf 是 nan，要略去 | 0 times -inf is nan and must be left out
     return max(0.0, -math.fsum(y_i * v for y_i, v in zip(y, log_p) if y_i))
 
@@ -128,16 +140,18 @@ def cross_entropy_backward(
     x: list[float], target: int, label_smoothing: float = 0.0
 ) -> list[float]:
     """交叉熵对分数的梯度：预测减目标。
-    The gradient of cross-entropy with respect to the scores:
-    predicted minus target.
+    The gradient of cross-entropy with respect to the scores: predicted minus
+    target.
 
         grad_x = p - y,    y_i = (1 - ε) [i = target] + ε / n
 
-    推导：log p_i = x_i - logsumexp(x) 对 x_j 求导，得 [i = j] - p_j；乘 -y_i，
-    对 i 求和，因为各 y_i 之和为 1，就得到 p_j - y_j：
-    Derivation: log p_i = x_i - logsumexp(x) has the derivative
-    [i = j] - p_j with respect to x_j; times -y_i, summed over i, it is
-    p_j - y_j, as the y_i sum to 1:
+    由 ∂log(p_i) / ∂x_j = [i = j] - p_j（见 `softmax_jacobian`）和 Σ_i y_i = 1
+    推导如下。
+    Derived from ∂log(p_i) / ∂x_j = [i = j] - p_j (see `softmax_jacobian`) and
+    Σ_i y_i = 1:
+
+        ∂loss / ∂x_j = -Σ_i y_i ([i = j] - p_j)
+                     = -y_j + p_j Σ_i y_i = p_j - y_j
 
     >>> for eps in [0.0, 0.3]:
     ...     grad = cross_entropy_backward([2.0, 0.0, -1.0], 0, eps)
@@ -145,36 +159,29 @@ def cross_entropy_backward(
     [-0.1562, 0.1142, 0.042]
     [0.0438, 0.0142, -0.058]
 
-    ε = 0 时逆着梯度走，目标的分数升高，其余的降低，降多少与各自的概率成正比。
-    即使 softmax 已经饱和，而且答错了，梯度也不会消失：
+    ε = 0 时，沿负梯度走一步，目标的分数升高，其余的降低，降多少与各自的概率
+    成正比。即使 softmax 已经饱和，而且答错了，梯度也不会消失；用平方误差就会，
+    因为要乘 J，这时接近 0。
     For ε = 0, a step against the gradient raises the target's score and lowers
     the others, in proportion to their probabilities. Even where softmax is
-    saturated and wrong, the gradient does not vanish:
+    saturated and wrong, the gradient does not vanish. That of squared error
+    would, as it is multiplied by J, which is then close to 0:
 
     >>> [round(g, 4) for g in cross_entropy_backward([64.0, 0.0], 1)]
     [1.0, -1.0]
-
-    各项之和为 0，所以目标那一项取其余各项之和的相反数；p 舍入成 1 时，它也不会
-    变成 0（除非下溢）：
-    The entries sum to 0, so the target's is taken as minus the sum of the
-    others; it stays non-zero where p rounds to 1 (short of underflow):
-
-    >>> f"{cross_entropy_backward([50.0, 0.0], 0)[0]:.4e}"
-    '-1.9287e-22'
-    >>> softmax_stable([50.0, 0.0])[0] - 1.0
-    0.0
 
     - 来源 Source: Szegedy et al. 2016, §7
     - 等价 Same as: torch.autograd.grad(cross_entropy(x, target), x)
     - 需要 Needs: math, softmax_stable
     """
-    n, p = len(x), softmax_stable(x)
+    n = len(x)
+    p = softmax_stable(x)
     if not (0 <= target < n and 0.0 <= label_smoothing <= 1.0):
         raise ValueError("cross_entropy_backward needs target, ε in range")
 
-    grad_x = [p_i - label_smoothing / n for p_i in p]
-    grad_x[target] = 0.0
-    grad_x[target] = -math.fsum(grad_x)
+    grad_x = [p_i - label_smoothing / n for p_i in p]  # p - ε / n
+    # 各项之和为 0，p - 1 则会舍入 | all sum to 0, while p - 1 would round
+    grad_x[target] = -math.fsum(g for i, g in enumerate(grad_x) if i != target)
     return grad_x
 
 
@@ -184,40 +191,63 @@ def sparsemax(x: list[float]) -> list[float]:
     """sparsemax：离分数 x 最近（欧氏距离）的概率分布，低分可以恰好得 0。
     Sparsemax: the distribution nearest to x (Euclidean); low scores may get 0.
 
-        p_i = max(s_i - τ, 0),    τ = (Σ_support s_j - 1) / k,    s_i = x_i - m
+        p_i = max(s_i - τ, 0),    Σ_i p_i = 1,    s_i = x_i - m
 
-    要让不相干的项恰好为 0（可以跳过，也容易看懂），就用它；代价是这些项没有
-    梯度，-log p 可能是 inf：
-    Use it where irrelevant entries should be exactly 0 (to skip them, or for
-    easy reading); the price: these get no gradient, and -log p may be inf:
+    要让无关的项恰好为 0（可以跳过，也容易看懂），就用它；代价是这些项没有
+    梯度，-log(p) 可能是 inf。
+    Use it where irrelevant entries should be exactly 0, so they can be skipped
+    or the result read easily. The price is that these get no gradient, and
+    -log(p) may be inf:
 
     >>> sparsemax([0.125, 0.5, 1.0])
     [0.0, 0.25, 0.75]
 
-    支撑集（support）是 p 大于 0 的 k 项，其中各 s 减同一个 τ：总共减多少已定，
-    均摊最近。从高到低取，重算 τ（从 -1 起只升不降），直到下一个 s 不高于 τ：
-    On the support, the k entries with p above 0, each s loses the same τ: for
-    a fixed total, equal cuts are nearest. Take the highest first, recomputing
-    τ (which rises from -1), until the next s is not above it:
+    p 大于 0 的 k 项叫支撑集（support）。它们的和要变成 1，总共改动多少就定了。
+    一项多改 δ，另一项就少改 δ，改动的平方和（距离的平方）只会变大，所以各项
+    改动相同，都减 τ。
+    The k entries with p above 0 are the support. Their sum must become 1, so
+    the total change is fixed. With one change larger by δ and another smaller
+    by δ, the sum of squares (the squared distance) only grows. So all change
+    alike, by -τ:
 
-    >>> tau = (sum([0.0, -0.5]) - 1.0) / 2
-    >>> [max(s - tau, 0.0) for s in [-0.875, -0.5, 0.0]]
-    [0.0, 0.25, 0.75]
+        (τ + δ)² + (τ - δ)² = 2 τ² + 2 δ²
+        Σ_support (s_j - τ) = 1,    τ = (Σ_support s_j - 1) / k
+
+    只有最高的一项（s = 0）时，τ = (0 - 1) / 1 = -1。从高到低，s 高于 τ 就
+    加入；新的 τ' 介于 τ 与 s 之间，所以 τ 只升不降，加入的都仍高于它。
+    With the highest alone (s = 0), τ = (0 - 1) / 1 = -1. From the top, entries
+    join while s is above τ. The new τ' lies between τ and s, so τ only rises,
+    and all that have joined stay above it:
+
+        τ' = ((k - 1) τ + s) / k
+
+    >>> total, tau = 0.0, -1.0
+    >>> for k, s in enumerate([0.0, -0.5, -0.875], start=1):
+    ...     if s <= tau:
+    ...         break
+    ...     total += s
+    ...     tau = (total - 1.0) / k
+    ...     print(f"k = {k}  s = {s}  τ = {tau}")
+    k = 1  s = 0.0  τ = -1.0
+    k = 2  s = -0.5  τ = -0.75
 
     - 来源 Source: Martins & Astudillo 2016, §2.2, Algorithm 1
     - 等价 Same as: entmax.sparsemax(x, dim=-1)
     - 需要 Needs: math
     """
-    m, total, tau = max(x), 0.0, -1.0
-    near = sorted([x_i - m for x_i in x if not x_i - m <= tau], reverse=True)
-    if math.isnan(sum(near)):  # not <= 会留下 nan | not <= keeps a nan
+    m = max(x)
+    s = [x_i - m for x_i in x]
+    if math.isnan(sum(s)):  # 有 nan，或 inf - inf | a nan, or inf - inf
         raise ValueError("sparsemax needs a finite maximum and no nan")
-    for k, s in enumerate(near, start=1):
-        if s <= tau:
+
+    total, tau = 0.0, -1.0
+    near = sorted([s_i for s_i in s if s_i > tau], reverse=True)
+    for k, s_k in enumerate(near, start=1):
+        if s_k <= tau:  # 支撑集到此为止 | here the support ends
             break
-        total += s
+        total += s_k
         tau = (total - 1.0) / k
-    return [x_i - m - tau if x_i - m > tau else 0.0 for x_i in x]
+    return [s_i - tau if s_i > tau else 0.0 for s_i in s]
 
 
 def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
@@ -225,10 +255,13 @@ def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     Backward pass of sparsemax: where p is above 0, grad_p minus its mean
     there; 0 elsewhere.
 
-        grad_x_i = (grad_p_i - mean_support(grad_p)) [p_i > 0]
+        p_i = s_i - (Σ_support s_j - 1) / k
+        ∂p_i / ∂x_j = [i = j] - 1 / k
+        grad_x_i = grad_p_i - Σ_support grad_p_j / k
 
-    支撑集之外，分数稍微变动，结果不变，所以梯度为 0：
-    Outside the support, moving a score a little changes nothing, hence the 0:
+    这三行说的是支撑集。低于阈值时，分数稍微变动，结果不变，所以梯度为 0。
+    These three lines are for the support. Below the threshold, moving a score
+    a little changes nothing, hence the 0:
 
     >>> sparsemax_backward([0.0, 0.25, 0.75], [5.0, 1.0, 2.0])
     [0.0, -0.5, 0.5]
@@ -237,12 +270,14 @@ def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     - 等价 Same as: torch.autograd.grad(sparsemax(x), x, grad_p)
     - 需要 Needs: math
     """
+    if min(p) < 0.0 or not abs(math.fsum(p) - 1.0) <= 1e-3:
+        raise ValueError("sparsemax_backward needs p >= 0 with a sum of 1")
+
     support = [g_i for p_i, g_i in zip(p, grad_p, strict=True) if p_i > 0.0]
-    mean = math.fsum(support) / (len(support) or 1)
+    mean = math.fsum(support) / len(support)
     grad_x = [g_i - mean if p_i > 0.0 else 0.0 for p_i, g_i in zip(p, grad_p)]
-    off = abs(math.fsum(p) - 1.0)
-    if not off <= 1e-6 or not all(map(math.isfinite, grad_x)):
-        raise ValueError("sparsemax_backward needs sum(p) = 1, finite grad_p")
+    if not all(map(math.isfinite, grad_x)):
+        raise ValueError("sparsemax_backward needs finite grad_p, below 1e308")
     return grad_x
 
 
@@ -252,10 +287,12 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
 
         p_i = max(1 + (α - 1)(x_i - c), 0)^(1 / (α - 1)),    Σ_i p_i = 1
 
-    α 趋于 1 时，它趋于 exp(x_i - c)，也就是 softmax；α = 2 时是
-    max(1 + x_i - c, 0)，也就是 sparsemax；α 越大越稀疏：
-    As α approaches 1 it becomes exp(x_i - c), which is softmax; at α = 2 it is
-    max(1 + x_i - c, 0), which is sparsemax; the larger α, the sparser:
+    c 取使总和为 1 的数。α = 2 时，p_i = max(1 + x_i - c, 0)，就是 sparsemax。α
+    趋于 1 时，令 n = 1 / (α - 1)，(1 + (x_i - c) / n)^n 趋于 exp(x_i - c)，
+    就是 softmax。α 越大越稀疏。
+    c is what makes the sum 1. At α = 2, p_i = max(1 + x_i - c, 0), which is
+    sparsemax. As α approaches 1, with n = 1 / (α - 1), (1 + (x_i - c) / n)^n
+    becomes exp(x_i - c), which is softmax. The larger α, the sparser:
 
     >>> for alpha in [1.0, 1.5, 2.0]:
     ...     print([round(p_i, 4) for p_i in entmax([0.0, 0.5, 1.0], alpha)])
@@ -263,16 +300,8 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     [0.0841, 0.2917, 0.6242]
     [0.0, 0.25, 0.75]
 
-    c 使 Σ_i p_i = 1，用牛顿法求；Σ_i p_i 对 c 的导数是 -Σ_i p_i^(2 - α)。
-    从 c = m 起，Σ_i p_i 不小于 1，又是 c 的凸函数，所以 c 只升不降，
-    也不会越过解。
-    c makes Σ_i p_i = 1 and is found by Newton's method; the derivative of
-    Σ_i p_i with respect to c is -Σ_i p_i^(2 - α). Start at c = m, where
-    Σ_i p_i is at least 1; as Σ_i p_i is convex in c, each step raises c and
-    none overshoots.
-
     - 来源 Source: Peters, Niculae & Martins 2019
-    - 等价 Same as: entmax.entmax_bisect(x, alpha, dim=-1)
+    - 等价 Same as: entmax.entmax_bisect(x, alpha, dim=-1), 1 < alpha
     - 需要 Needs: math, softmax_stable
     """
     if not 1.0 <= alpha <= 2.0:
@@ -281,15 +310,17 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     p = softmax_stable(x)
     if alpha == 1.0:
         return p
-    m, a, c = max(x), alpha - 1.0, 0.0  # c 相对于 m | c relative to m
-    for _ in range(99):  # 十几步足够 | a dozen or so do
+    m, a = max(x), alpha - 1.0
+    c = 0.0  # 相对于 m | relative to m
+    for _ in range(99):  # 牛顿法，20 步左右足够 | Newton's method, 20 steps do
         gaps = [a * (x_i - m - c) for x_i in x]
         p = [math.exp(math.log1p(g) / a) if g > -1.0 else 0.0 for g in gaps]
         total = math.fsum(p)
         slope = math.fsum(p_i ** (2.0 - alpha) for p_i in p if p_i > 0.0)
-        c, c_old = c + (total - 1.0) / slope, c
-        if c <= c_old:
+        step = (total - 1.0) / slope  # slope = -∂total / ∂c
+        if c + step <= c:  # c 只升，到此为止 | c only rises, to here
             break
+        c += step
     return [p_i / total for p_i in p]
 
 
@@ -303,22 +334,37 @@ def gumbel_softmax(
 
         g_i = -log(-log(u_i)),    gumbel_softmax = softmax((x + g) / T)
 
-    直接抽下标，像 hardmax 一样没有梯度，模型无法靠反向传播学会怎么抽。把随机性
-    放进噪声，用 softmax 代替取最大，梯度就能通过；T 越低，结果越接近 one-hot：
+    直接按概率抽下标，像 hardmax 一样没有梯度，模型无法靠反向传播学会怎么抽。把
+    随机性放进噪声，用 softmax 代替取最大，梯度就能通过；T 越低，越接近
+    one-hot。
     Like hardmax, drawing an index passes no gradient, and backpropagation
     cannot teach a model how to draw. Put the randomness into noise, use
-    softmax in place of the maximum, and gradients pass; the lower T, the
+    softmax in place of the maximum, and gradients pass. The lower T, the
     closer to one-hot:
 
     >>> p = gumbel_softmax([2.0, 1.0], u=[0.5, 0.9], temperature=0.1)
     >>> [round(p_i, 4) for p_i in p]
     [0.0001, 0.9999]
 
-    为什么是这种噪声（Gumbel 分布）？因为加上它，各项成为最大项的概率恰好是各自
-    的 softmax 概率（Gumbel-max 技巧）；抽一万次看看：
-    Why this noise (the Gumbel distribution)? Because with it each entry comes
-    out largest with exactly its softmax probability (the Gumbel-max trick);
-    here in ten thousand draws:
+    为什么是这种噪声？设想每一项有一个闹钟，每一瞬间，闹钟 i 响的机会都与
+    exp(x_i) 成正比，所以 i 最先响的概率是 exp(x_i) / Σ_j exp(x_j)，正是
+    softmax。频率为 1 的闹钟，等过 t 还没响，就是把 t 分成 n 小段，每一段都
+    没响；-log(u) 就是这样的等待时间。频率是它的 exp(x_i) 倍，等待时间就除以
+    exp(x_i)。再取 -log，最早的就变成最大的。
+    Why this noise? Imagine an alarm clock for each entry. At every instant the
+    chance that clock i rings is proportional to exp(x_i), so i rings first
+    with probability exp(x_i) / Σ_j exp(x_j), which is softmax. If a clock of
+    rate 1 is still silent after t, then with t cut into n short pieces there
+    was no ring in any; -log(u) is such a waiting time. At exp(x_i) times the
+    rate, the wait is divided by exp(x_i). Then -log turns the earliest into
+    the largest:
+
+        P(-log(u) > t) = P(u < exp(-t)) = exp(-t) = lim (1 - t / n)^n
+        -log(-log(u_i) / exp(x_i)) = x_i - log(-log(u_i)) = x_i + g_i
+
+    所以 x_i + g_i 最大的概率恰好是 softmax（Gumbel-max 技巧）；抽一万次看看。
+    So x_i + g_i is the largest with exactly its softmax probability (the
+    Gumbel-max trick). In ten thousand draws:
 
     >>> import random
     >>> r = random.Random(1).random
@@ -332,7 +378,7 @@ def gumbel_softmax(
     - 等价 Same as: torch.nn.functional.gumbel_softmax(x, tau=temperature)
     - 需要 Needs: math, softmax_stable, softmax_with_temperature
     """
-    m = max(x)  # 先减去，否则会吞没噪声 | first, or it swallows the noise
+    m = max(x)  # 先减，噪声才不会被舍入掉 | lest noise is rounded away
     noisy = [x_i - m - math.log(-math.log(u_i))
              for x_i, u_i in zip(x, u, strict=True)]
     return softmax_with_temperature(noisy, temperature)
@@ -344,22 +390,22 @@ def softmax_top_k(x: list[float], k: int) -> list[float]:
 
         p_i = exp(x_i) [i ∈ top-k] / Σ_top-k exp(x_j)
 
-    词表里有几万个几乎不可能的 token，加起来却常被抽中，文本就跑题；
-    top-k 去掉它们：
+    词表里有几万个概率极小的 token，加起来却常被抽中，文本就跑题；top-k 去掉
+    它们。
     A vocabulary has tens of thousands of very unlikely tokens, which together
     are drawn often and derail the text; top-k removes them:
 
     >>> [round(p_i, 4) for p_i in softmax_top_k([1.0, 3.0, 2.0], k=2)]
     [0.0, 0.7311, 0.2689]
 
-    并列时下标小的优先，恰好留下 k 个：
+    并列时下标小的优先，恰好留下 k 个。
     Ties go to the lower index, so that exactly k are kept:
 
     >>> softmax_top_k([5.0, 5.0, 5.0], k=2)
     [0.5, 0.5, 0.0]
 
     - 来源 Source: Fan, Lewis & Dauphin 2018, §5.4
-    - 等价 Same as: TopKLogitsWarper(k) of transformers, then softmax
+    - 等价 Same as: TopKLogitsWarper(k) of transformers, then softmax (no ties)
     - 需要 Needs: math, softmax_stable
     """
     p = softmax_stable(x)
@@ -368,7 +414,7 @@ def softmax_top_k(x: list[float], k: int) -> list[float]:
 
     order = sorted(range(len(x)), key=lambda i: x[i], reverse=True)
     kept = set(order[:k])
-    total = math.fsum(p[i] for i in kept)
+    total = math.fsum(p[i] for i in kept)  # 留下的重新归一化 | renormalised
     return [p_i / total if i in kept else 0.0 for i, p_i in enumerate(p)]
 
 
@@ -379,27 +425,29 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
 
         k = min {k : p_(1) + ... + p_(k) >= top_p},    p_(1) >= p_(2) >= ...
 
-    不管分布尖锐还是平坦，top-k 都留 k 个；top-p 在模型有把握时留得少，
-    没把握时留得多：
+    不管分布尖锐还是平坦，top-k 都留 k 个；top-p 在模型有把握时留得少，没把握
+    时留得多。与降低 T 不同，它只截去尾巴，留下的比例不变。
     Top-k keeps k whether the distribution is sharp or flat; top-p keeps few
-    where the model is sure and many where it is not:
+    where the model is sure and many where it is not. Unlike a lower T, it just
+    cuts the tail off and leaves the proportions of the rest:
 
     >>> for x in [9.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]:
     ...     print([round(p_i, 4) for p_i in softmax_top_p(x, top_p=0.8)])
     [1.0, 0.0, 0.0, 0.0]
     [0.4223, 0.4223, 0.1554, 0.0]
 
-    跨过界线的那一个也要留，否则 top_p 小的时候一个都不剩；刚好达到（误差在
-    1e-9 以内）就算达到；top_p = 1 时全部保留：
-    The one that crosses the line is kept too, or a small top_p would keep
-    none; just reaching top_p (to within 1e-9) is enough; top_p = 1 keeps all:
+    刚达到 top_p 的那一项也要留，否则 top_p 较小时一个都不剩；误差在 1e-9 以内
+    就算达到；top_p = 1 时全部保留。
+    The entry that reaches top_p is kept too, or a small top_p would keep none.
+    Reaching it to within 1e-9 is enough, and top_p = 1 keeps all:
 
     >>> x = [math.log(0.7), math.log(0.2), math.log(0.1)]
     >>> [round(p_i, 4) for p_i in softmax_top_p(x, top_p=0.9)]
     [0.7778, 0.2222, 0.0]
 
     - 来源 Source: Holtzman et al. 2020, Eqs. (2) and (3)
-    - 等价 Same as: TopPLogitsWarper(top_p) of transformers, then softmax
+    - 等价 Same as: TopPLogitsWarper(top_p) of transformers, then softmax (no
+      ties)
     - 需要 Needs: math, softmax_stable
     """
     p = softmax_stable(x)
@@ -407,7 +455,7 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
         raise ValueError(f"softmax_top_p needs 0 < top_p <= 1, got {top_p}")
 
     kept: set[int] = set()
-    reached = 0.0
+    reached = 0.0  # 累积概率 | cumulative probability
     for i in sorted(range(len(x)), key=lambda i: x[i], reverse=True):
         kept.add(i)
         reached += p[i]
@@ -424,24 +472,28 @@ def sample(p: list[float], u: float) -> int:
 
         sample(p, u) = min {i : u < p_0 + ... + p_i}
 
-    把 0 到 1 按概率切成几段，看 u 落在哪一段；概率为 0 的不会被抽中：
-    Cut the line from 0 to 1 into pieces as long as the probabilities, and see
-    which one u falls into; an index of probability 0 is never drawn:
+    把 0 到 1 切成几段，每段的长度就是概率，看 u 落在哪一段；概率为 0 的不会被
+    抽中。
+    Cut the line from 0 to 1 into pieces whose lengths are the probabilities,
+    and see which one u falls into. An index of probability 0 is never drawn:
 
     >>> [sample([0.2, 0.0, 0.8], u) for u in [0.0, 0.19, 0.2, 0.99]]
     [0, 0, 2, 2]
 
-    - 等价 Same as: numpy.searchsorted(numpy.cumsum(p), u, side="right")
+    - 等价 Same as: numpy.searchsorted(numpy.cumsum(p), u, side="right"), up to
+      rounding
     - 需要 Needs: math
     """
     total = math.fsum(p)
-    if min(p) < 0.0 or not abs(total - 1.0) <= 1e-6 or not 0.0 <= u < 1.0:
-        raise ValueError("sample needs p >= 0 with a sum of 1, 0 <= u < 1")
+    if min(p) < 0.0 or not abs(total - 1.0) <= 1e-3:
+        raise ValueError("sample needs p >= 0 with a sum of 1")
+    if not 0.0 <= u < 1.0:
+        raise ValueError(f"sample needs 0 <= u < 1, got {u}")
 
     # 取起点不超过 u 的最后一段 | the last piece that starts at or below u
     start, drawn = 0.0, 0
     for i, p_i in enumerate(p):
-        if p_i > 0.0 and start <= u:
+        if p_i > 0.0 and start <= u * total:  # 和未必恰为 1 | sums may miss 1
             drawn = i
         start += p_i
     return drawn
