@@ -598,16 +598,17 @@ def attention_online(
         s' o' = s o exp(m - m') + exp(S_j - m') V_j
 
     序列一长，n_q × n_k 个分数就存不下，所以用完就丢。做法就是在线 softmax：o
-    是已读各值的加权平均，s o 的每一项都含 exp(S_j - m)，所以 m 变成 m' 时，也
+    是已读各值的加权平均，s o 的每一项都含 exp(S_r - m)，所以 m 变成 m' 时，也
     要乘 exp(m - m')。FlashAttention 也是这样，一次取一块键。乘法一次没少，仍随
-    n_q n_k d 增长；省下的是把分数存进慢的内存，再读出来。
+    n_q n_k d 增长；省下的是把分数存进慢的内存，再读出来。输出与
+    `attention_with_softmax` 的相同（不计舍入误差）。
     For long sequences n_q × n_k scores are too many to store, so each is used
     and dropped. This is online softmax, with o the weighted average of the
-    values read so far. Every term of s o contains exp(S_j - m), so when m
+    values read so far. Every term of s o contains exp(S_r - m), so when m
     becomes m', it takes the same factor exp(m - m'). FlashAttention does the
     same, a block of keys at a time. It saves no multiplications, which still
     grow as n_q n_k d. It saves writing the scores to slow memory and reading
-    them back:
+    them back. The output is that of `attention_with_softmax`, up to rounding:
 
     >>> K = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]
     >>> Q = [[4.0, 0.0, 0.0, 0.0], [0.0, 0.0, 4.0, 2.0]]

@@ -46,11 +46,11 @@ def softmax_naive(x: list[float]) -> list[float]:
     ([0.09, 0.2447, 0.6652], 2.718)
 
     为什么是 exp，而不是别的函数 f？分数没有固定的零点，[5, 6] 和 [0, 1] 应得
-    同样的概率。所以不论从哪里起，高出 1 都要乘同一个数 b，高出半分就乘 √b，
+    同样的概率。所以不论从哪里起，多一分，f 都要乘同一个数 b；多半分就乘 √b，
     依此类推。
     Why exp and not some other f? Scores have no fixed zero, so [5, 6] should
     get the same probabilities as [0, 1]. From wherever you start, one more
-    point has to multiply by the same b, half a point by √b, and so on:
+    point must multiply f by the same b, half a point by √b, and so on:
 
         f(6) / f(5) = f(1) / f(0) = b,    f(t + 1) = b f(t),    f(t) = b^t f(0)
 
@@ -293,12 +293,12 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
         J_ij = ∂p_i / ∂x_j = p_i ([i = j] - p_j)
 
     第二行：x_i 只在 i = j 时随 x_j 变，而 logsumexp 的导数是 p_j。第三行又是
-    (log f)' = f' / f。有温度 T 时，J 还要除以 T，因为 x_j / T 变得慢；2^x 的 J
-    就乘 log(2)。
+    (log f)' = f' / f。有温度 T 时，J 还要除以 T，因为 x_j / T 的导数是 1 / T；
+    2^x 的 J 就乘 log(2)。
     Second line: x_i changes with x_j only if i = j, and the derivative of
     logsumexp is p_j. The third is (log f)' = f' / f again. With a temperature
-    T, J is also divided by T, as x_j / T changes less, so for 2^x it is
-    multiplied by log(2):
+    T, J is also divided by T, as x_j / T has the derivative 1 / T; for 2^x it
+    is multiplied by log(2):
 
     >>> for row in softmax_jacobian([1.0, 2.0, 3.0]):
     ...     print([round(J_ij, 4) for J_ij in row])
