@@ -319,9 +319,9 @@ def padding_mask(
 
 
 def heatmap(weights: list[list[float]]) -> str:
-    """热图：一行一个查询，两格一个键；权重越大，方块越高，· 是 0。
-    A heat map: a row for each query, two characters for each key; the larger
-    the weight, the taller the block; · is 0.
+    """热图：一行一个查询，一格一个键；权重越大，方块越高，· 是 0。
+    A heat map: a row for each query, a character for each key; the larger the
+    weight, the taller the block; · is 0.
 
         ▁ ≤ 1/64     ▂ ≤ 1/16    ▃ ≤ 9/64     ▄ ≤ 1/4
         ▅ ≤ 25/64    ▆ ≤ 9/16    ▇ ≤ 49/64    █ ≤ 1
@@ -330,9 +330,9 @@ def heatmap(weights: list[list[float]]) -> str:
     The eight heights go by √w, which keeps small weights apart:
 
     >>> print(heatmap([[1.0, 0.0, 0.0], [0.8, 0.2, 0.0], [0.05, 0.45, 0.5]]))
-    ██····
-    ██▄▄··
-    ▂▂▆▆▆▆
+    █··
+    █▄·
+    ▂▆▆
 
     - 需要 Needs: math
     """
@@ -341,8 +341,7 @@ def heatmap(weights: list[list[float]]) -> str:
 
     heights = [[min(math.ceil(8 * math.sqrt(w)), 8) for w in row]
                for row in weights]
-    return "\n".join("".join("·▁▂▃▄▅▆▇█"[h] * 2 for h in row)
-                     for row in heights)
+    return "\n".join("".join("·▁▂▃▄▅▆▇█"[h] for h in row) for row in heights)
 
 
 def attention_steps(
@@ -356,11 +355,11 @@ def attention_steps(
 
     >>> K = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]
     >>> print(attention_steps([0.0, 0.0, 4.0, 2.0], K, [[10], [20], [30]]))
-         q · k      / √d   weight   v
-             0         0   0.0900   10
-             2         1   0.2447   20
-             4         2   0.6652   30
-        output             1.0000   25.7521
+       q · k    / √d  weight  v
+           0       0  0.0900  10
+           2       1  0.2447  20
+           4       2  0.6652  30
+      output          1.0000  25.7521
 
     - 需要 Needs: math, softmax_stable, dot, attention_scores, softmax_masked,
       weighted_sum, attention_with_softmax
@@ -368,12 +367,12 @@ def attention_steps(
     output, weights = attention_with_softmax([q], K, V)
     products = attention_scores([q], K, scale=1.0)[0]
     scores = attention_scores([q], K)[0]
-    lines = [f"{'q · k':>10}{'/ √d':>10}   weight   v"]
+    lines = [f"{'q · k':>8}{'/ √d':>8}  weight  v"]
     for product, score, w, v in zip(products, scores, weights[0], V):
         values = " ".join(f"{v_c:g}" for v_c in v)
-        lines.append(f"{product:10g}{score:10g}{w:9.4f}   {values}")
+        lines.append(f"{product:8g}{score:8g}{w:8.4f}  {values}")
     values = " ".join(f"{o_c:.4f}" for o_c in output[0])
-    lines.append(f"{'output':>10}{sum(weights[0]):19.4f}   {values}")
+    lines.append(f"{'output':>8}{sum(weights[0]):16.4f}  {values}")
     return "\n".join(lines)
 
 
@@ -741,7 +740,7 @@ def main() -> None:
         left.append(f"{word:5}" + "".join(f"{v:7g}" for v in row))
     table = attention_steps(q, K, [[10.0], [20.0], [30.0]])
     for features, steps in zip(left, table.split("\n")):
-        print(f"{features:35}{steps}")
+        print(f"{features:36}{steps}")
     print("""
 4.5  为什么除以 √d（8 个键）：d 越大，分数越分散，最大的权重越接近 1
 4.5  Why √d (8 keys): a larger d spreads the scores, the top weight nears 1
@@ -791,9 +790,9 @@ def main() -> None:
                 row[:] = [v - 0.5 * dv for v, dv in zip(row, slope)]
         if epoch in (0, 1, 2, 4, 10):
             frames.append([f"epoch {epoch}", f"loss {loss:.2f}", text,
-                           " ".join("softmax"), *heatmap(weights).split()])
+                           "softmax", *heatmap(weights).split()])
     for lines in zip(*frames):
-        print("  ".join(f"{line:14}" for line in lines).rstrip())
+        print("  ".join(f"{line:9}" for line in lines).rstrip())
 
 
 if __name__ == "__main__":

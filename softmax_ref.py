@@ -391,11 +391,11 @@ def softmax_steps(x: list[float], temperature: float = 1.0) -> str:
     divide by the sum.
 
     >>> print(softmax_steps([1.0, 2.0, 3.0]))
-             x  (x - m) / T      exp   p
-             1           -2   0.1353   0.0900 █
-             2           -1   0.3679   0.2447 ████
-             3            0   1.0000   0.6652 ███████████
-           sum                1.5032   1.0000
+           x  (x-m)/T     exp       p
+           1       -2  0.1353  0.0900 █
+           2       -1  0.3679  0.2447 ██
+           3        0  1.0000  0.6652 █████
+         sum           1.5032  1.0000
 
     - 需要 Needs: math, softmax_stable, softmax_with_temperature, bar_chart
     """
@@ -403,11 +403,11 @@ def softmax_steps(x: list[float], temperature: float = 1.0) -> str:
     m = max(x)
     gaps = [(x_i - m) / temperature for x_i in x]
     e = [math.exp(gap) for gap in gaps]
-    bars = bar_chart(p, width=16).split("\n")
-    lines = [f"{'x':>10}  (x - m) / T      exp   p"]
+    bars = bar_chart(p, width=8).split("\n")
+    lines = [f"{'x':>8}{'(x-m)/T':>9}{'exp':>8}{'p':>8}"]
     for x_i, gap, e_i, bar in zip(x, gaps, e, bars):
-        lines.append(f"{x_i:10g} {gap:12g} {e_i:8.4f}   {bar}")
-    lines.append(f"{'sum':>10} {sum(e):21.4f} {sum(p):8.4f}")
+        lines.append(f"{x_i:8g}{gap:9g}{e_i:8.4f}  {bar}")
+    lines.append(f"{'sum':>8}{sum(e):17.4f}{sum(p):8.4f}")
     return "\n".join(lines)
 
 
