@@ -1,29 +1,28 @@
 """注意力：查询、键、值 | Attention: queries, keys and values
 
 一个 token（词元，文本的一小段）要从周围的 token 和自身取信息，该取谁的？它的
-查询 q 说要找什么，每个 token 的键 k 说自己有什么，值 v 是取到的内容。q 与 k 的
-点积是相似度，softmax 把相似度变成权重，输出就是各个值的加权平均。
+查询 q 表示要找什么，每个 token 的键 k 表示它有什么，值 v 是取到的内容。q 与 k
+的点积是相似度，softmax 把相似度变成权重，输出就是各个值的加权平均。
 A token (a piece of text) takes information from the tokens around it and from
 itself, but from which? Its query q says what it looks for, each token's key k
 says what that token has, and the value v is what is taken from it. The dot
 product of q and k is their similarity, softmax turns similarities into
 weights, and the output is the values averaged with these weights.
 
-自注意力里，三者都出自同一个 X：它的每一行是一个 token 的向量（嵌入），乘上训练
-得来的矩阵（投影），X W_q 得 Q，X W_k 得 K，X W_v 得 V。要找的和自己有的不是一
-回事，所以 W_q 与 W_k 不同；要是相同，S 就是对称的，i 对 j 的分数总等于 j 对 i
-的。
-In self-attention all three come from one X: each row is the vector of a token
-(its embedding). Learned matrices (projections) turn it into the three: X W_q
-gives Q, X W_k gives K, X W_v gives V. What a token looks for is not what it
-has, so W_q and W_k differ. Were they the same, S would be symmetric, the score
-of i for j always being that of j for i.
+自注意力里，三者都出自同一个 X，它的每一行是一个 token 的向量（嵌入）。X 乘以
+训练得来的矩阵（叫投影）：X W_q 得 Q，X W_k 得 K，X W_v 得 V。要找的与已有的
+不是一回事，所以 W_q 与 W_k 不同；要是相同，Q = K，S = Q Qᵀ / √d 就总是对称的。
+In self-attention all three come from one X, each row of which is the vector of
+a token (its embedding). X is multiplied by learned matrices (projections): X
+W_q gives Q, X W_k gives K, X W_v gives V. What a token looks for is not what
+it has, so W_q and W_k differ. If they were the same, Q = K, and S = Q Qᵀ / √d
+would always be symmetric.
 
-没有掩码时，注意力不区分先后顺序，所以要另外给出位置：加在 X 上，或者旋转 Q 和
-K（RoPE，如今最常用），或者加在分数上（ALiBi）。
-Without a mask, attention ignores the order of the tokens, so positions have to
-be supplied: added to X, or by rotating Q and K (RoPE, today's usual way), or
-added to the scores (ALiBi).
+没有因果掩码时，注意力不区分先后顺序，所以要另外给出位置：加在 X 上，或者按位置
+旋转 Q 和 K 的各行（RoPE，如今最常用），或者加在分数上（ALiBi）。
+Without a causal mask, attention ignores the order of the tokens, so positions
+have to be supplied: by adding to X, by rotating the rows of Q and K (RoPE,
+today's usual way), or by adding to the scores (ALiBi).
 
 这是第 4 章 4.5 节。矩阵用嵌套列表表示，内层每个列表是一行，一行一个 token。
 This is section 4.5 of chapter 4. A matrix is a nested list: each inner list is
@@ -53,26 +52,19 @@ def dot(a: list[float], b: list[float]) -> float:
 
         a · b = Σ_i a_i b_i = |a| |b| cos θ
 
-    长度一定时，方向越接近，点积越大；垂直时为 0，大致反向时为负。
-    For given lengths, the closer the directions, the larger it is; it is 0 at
-    right angles and negative for roughly opposite ones:
+    长度一定时，方向越接近，点积越大；夹角 90° 时为 0，更大时为负。
+    For given lengths, the closer the directions, the larger it is; at 90° it
+    is 0, beyond that negative:
 
     >>> q = [1.0, 2.0]
     >>> dot(q, [1.0, 2.0]), dot(q, [2.0, -1.0]), dot(q, [-1.0, -2.0])
     (5.0, 0.0, -5.0)
 
-    两个列表必须一样长，不然 zip 会悄悄截断。
-    Both lists must be equally long; zip would silently cut the longer one:
-
-    >>> dot([1.0, 2.0, 3.0], [4.0, 5.0])
-    Traceback (most recent call last):
-    ValueError: dot needs lists of equal length, got 3 and 2
-
     - 等价 Same as: numpy.dot(a, b); math.sumprod(a, b) (Python 3.12)
     - 需要 Needs: math
     """
     n, k = len(a), len(b)
-    if n != k:
+    if n != k:  # 不然 zip 会悄悄截断 | or zip would silently cut one
         raise ValueError(f"dot needs lists of equal length, got {n} and {k}")
 
     sumprod = vars(math).get("sumprod")  # 3.12 起，更快 | since 3.12, faster
@@ -87,26 +79,26 @@ def attention_scores(
     scale: float | None = None,  # None: 1/√d
 ) -> list[list[float]]:
     """注意力分数：每个查询与每个键的点积，也就是相似度，再除以 √d。
-    Attention scores: each query dot each key, their similarity, divided by √d.
+    Attention scores: the dot product of each query with each key, over √d.
 
         S = Q Kᵀ / √d,    S_ij = (Q_i · K_j) scale,    scale = 1/√d
 
-    为什么除以 √d？先看 d 个数之和，每个随机取 1 或 -1。平方后，每个 r_a² 都是
-    1，其余的积有正有负，平均为 0，所以和的大小约为 √d。
-    Why √d? Take the sum of d numbers, each 1 or -1 at random. Squared, each
-    r_a² is 1, and the other products, positive or negative, average 0, so the
-    sum is about √d in size:
+    为什么除以 √d？设 r_1 到 r_d 相互独立，各随机取 1 或 -1。把和平方：每个
+    r_a² 都是 1，其余的积有正有负，平均为 0，所以和的大小约为 √d。
+    Why √d? Let r_1 to r_d be independent, each 1 or -1 at random. In the
+    square of their sum each r_a² is 1, and the other products, of either sign,
+    average 0, so the sum is about √d in size:
 
         (r_1 + ... + r_d)² = Σ_a r_a² + Σ_(a≠b) r_a r_b = d + Σ_(a≠b) r_a r_b
 
-    点积也是 d 项之和：q 和 k 的分量相互独立、均值为 0、方差为 1 时，每一项
-    平方的平均也是 1，两项之积的平均也是 0。所以 d 越大，分数越分散，softmax 越
-    饱和，梯度几乎传不回去。除以 √d，大小又约为 1；这里 √64 = 8。
-    A dot product is a sum of d terms, too. If the components of q and k are
-    independent with mean 0 and variance 1, each squared term also averages 1,
-    each product of two terms 0. So the larger d, the further apart the scores,
-    and the more softmax saturates, until hardly any gradient passes back.
-    Divided by √d, they are about 1 in size again. Here √64 = 8:
+    点积也是 d 项之和。q 和 k 的分量相互独立、均值为 0、方差为 1 时，平均可以
+    相乘：每项平方的平均是 1 · 1，两项之积的平均是 0。所以 d 越大，分数越分散，
+    softmax 越饱和，梯度几乎传不回去；除以 √d，大小就约为 1。下例 √64 = 8。
+    A dot product is a sum of d terms, too. For independent components of q and
+    k with mean 0 and variance 1, averages multiply: each squared term averages
+    1 · 1, each product of two terms 0. So the larger d, the further apart the
+    scores, and the more softmax saturates, until hardly any gradient passes
+    back. Divided by √d, they are about 1 in size. Here √64 = 8:
 
     >>> import random
     >>> g = random.Random(0).gauss
@@ -132,16 +124,16 @@ def attention_scores(
 
 def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
     """带掩码的 softmax：概率只分给保留（True）的分数；一个也不留，就全是 0。
-    Masked softmax: probability for the kept (True) scores only; with none
-    kept, all are 0.
+    Masked softmax: probability for kept (True) scores only; all 0 if none is
+    kept.
 
         p_i = exp(x_i) [keep_i] / Σ_kept exp(x_j)
 
     不保留的分数换成 -inf，因为 exp(-inf) = 0。一个也不留就是 0 / 0，约定为 0：
     什么都没看到，也不传梯度。把分数乘 0 不行：exp(0) = 1，照样分到概率。
-    Scores not kept become -inf, as exp(-inf) = 0. With none kept this is
-    0 / 0, and 0 by convention: nothing is seen, and no gradient passes.
-    Multiplying scores by 0 will not do: exp(0) = 1 still gets a share:
+    Scores not kept become -inf, as exp(-inf) = 0. With none kept it is 0 / 0,
+    taken as 0: nothing is seen, and no gradient passes. Multiplying scores by
+    0 will not do: exp(0) = 1 still gets a share:
 
     >>> keep = [True, True, False]
     >>> [round(p_i, 4) for p_i in softmax_masked([2.0, 1.0, 3.0], keep)]
@@ -153,7 +145,7 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
     - 等价 Same as: jax.nn.softmax(x, where=keep)
     - 需要 Needs: math, softmax_stable
     """
-    # 不收加到分数上的掩码，其中 0.0 是保留 | no added masks, where 0.0 keeps
+    # 不收要加到分数上的掩码 | not the masks that are added to scores
     for k in keep:
         if not isinstance(k, int) or k not in (True, False):
             raise ValueError(f"softmax_masked needs True or False, got {k!r}")
@@ -167,16 +159,14 @@ def weighted_sum(
     rows: list[list[float]],  # n × d
 ) -> list[float]:
     """加权和：每一行乘自己的权重，再相加；权重为 0 的行跳过。
-    Weighted sum: each row times its weight, added up; rows of weight 0 are
-    skipped.
+    Weighted sum: each row times its weight, added up; weight 0 is skipped.
 
         weighted_sum(w, V) = Σ_j w_j V_j
 
     >>> weighted_sum([0.25, 0.75], [[8.0, 0.0], [4.0, 4.0]])
     [5.0, 3.0]
 
-    跳过，而不是乘 0：0 乘 nan 还是 nan，被屏蔽的行里即使有 nan，也不能混进
-    结果。
+    跳过，而不是乘 0：0 乘 nan 还是 nan，被屏蔽处的 nan 不能混进结果。
     Skipped, not multiplied by 0: 0 times nan is nan, and even a nan in a
     masked row must not get into the result:
 
@@ -211,12 +201,11 @@ def attention_with_softmax(
         output = weights V              n_q × d_v
 
     下面三个 token 的键各有四个分量，依次表示动物、动作、地点、过去时。第一个
-    查询找动物；第二个主要找地点，也找过去时。先猜一猜，它们各在哪个键上的权重
-    最大。
-    The keys of three tokens follow, whose components stand for animal, action,
-    place, past tense. The first query looks for an animal, the second mainly
-    for a place but also for the past tense. Guess first which key each will
-    weight most:
+    查询找动物；第二个主要找地点，也找过去时。先猜猜，各在哪个键上权重最大。
+    Here are the keys of three tokens; their components stand for animal,
+    action, place, past tense. The first query looks for an animal, the second
+    mainly for a place but also for the past tense. First guess on which key
+    each puts its largest weight:
 
     >>> K = [[1.0, 0.0, 0.0, 0.0],  # cat
     ...      [0.0, 1.0, 0.0, 1.0],  # sat
@@ -227,8 +216,8 @@ def attention_with_softmax(
     >>> [[round(w, 4) for w in row] for row in weights]
     [[0.787, 0.1065, 0.1065], [0.09, 0.2447, 0.6652]]
 
-    所以第一个输出最接近 cat 的 10，第二个最接近 mat 的 30。
-    So the first output is nearest to cat's 10, the second to mat's 30:
+    于是这里第一个输出最接近 cat 的 10，第二个最接近 mat 的 30。
+    So here the first output is nearest to cat's 10, the second to mat's 30:
 
     >>> [[round(v, 4) for v in row] for row in output]
     [[13.1952], [25.7521]]
@@ -247,7 +236,7 @@ def attention_with_softmax(
         mask = [[True] * len(K) for _ in Q]
 
     scores = attention_scores(Q, K)  # n_q × n_k
-    weights = [softmax_masked(x, keep)  # 每行和为 1 | rows sum to 1
+    weights = [softmax_masked(x, keep)  # 每行和为 1 | each row sums to 1
                for x, keep in zip(scores, mask, strict=True)]  # n_q × n_k
     output = [weighted_sum(p, V) for p in weights]  # n_q × d_v
     return output, weights
@@ -257,22 +246,24 @@ def attention_with_softmax(
 
 def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
     """因果掩码：只能关注自己和前面的位置，True 表示可以。
-    Causal mask: attend only to oneself and to earlier positions; True means
-    attend.
+    Causal mask: attend to oneself and earlier positions; True means attend.
 
         keep_ij = j <= i + n_keys - n_queries
 
     训练时整个序列一次算完，每个位置都要预测下一个 token；要是看得到后面，照抄
-    就行，什么也学不到。生成时一次只添一个 token：前面的键和值不变，每一步都要
-    用，所以存起来（KV 缓存）；前面的查询不再用到。于是查询比键少，掩码按右下角
-    对齐，最后一个查询看得到所有的键。
+    就行。
     In training the whole sequence is computed at once, and each position has
-    to predict the next token. If it could see what follows, it would copy that
-    and learn nothing. In generation tokens are added one at a time. Earlier
-    keys and values stay the same and are needed at every step, so they are
-    stored (the KV cache); earlier queries are not needed again. Hence there
-    are fewer queries than keys. The mask is aligned bottom-right, and the last
-    query sees every key:
+    to predict the next token. If it could see what follows, it would just
+    copy.
+
+    生成时，一次添一个或几个 token。前面的 token 看不到新的，它们的键和值就
+    不变，所以存起来反复用（KV 缓存）；查询只管自己的输出，用过就不再需要。于是
+    查询比键少，掩码按右下角对齐，最后一个查询看得到所有的键。
+    In generation one or a few tokens are added at a time. The earlier ones do
+    not see the new, so their keys and values stay the same and are stored for
+    use (the KV cache). A query serves only its own output and is not needed
+    again. Hence there are fewer queries than keys. The mask is aligned
+    bottom-right, and the last query sees every key:
 
     >>> for row in causal_mask(3, 5):
     ...     print(*map(int, row))
@@ -281,7 +272,7 @@ def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
     1 1 1 1 1
 
     - 来源 Source: Vaswani et al. 2017, §3.2.3
-    - 等价 Same as: torch.ones(n, n, dtype=torch.bool).tril()
+    - 等价 Same as: torch.ones(n, n, dtype=torch.bool).tril(), n = n_q = n_k
     - 需要 Needs: 无 nothing
     """
     offset = n_keys - n_queries  # 前面已存的键 | keys stored before
@@ -292,14 +283,13 @@ def padding_mask(
     n_queries: int, n_keys: int, length: int
 ) -> list[list[bool]]:
     """填充掩码：只有前 length 个键是真正的 token，后面都是填充。
-    Padding mask: only the first length keys are real tokens, the rest is
-    padding.
+    Padding mask: the first length keys are real tokens, the rest padding.
 
         keep_ij = j < length
 
     一批序列长短不一，短的用填充补齐。掩码屏蔽的是键（列），不是查询（行）。
-    所以填充的 K 和 V 不管是什么，都进不了输出；填充的 Q 照样参与计算，只是不用
-    其输出。
+    所以填充的 K 和 V 不管是什么，都进不了输出；填充的 Q 照样参与计算，只是输出
+    不用。
     The sequences of a batch differ in length, and padding fills up the short
     ones. The mask hides keys (columns), not queries (rows). So whatever the
     padding is in K and V, it cannot get into the output; padding rows of Q are
@@ -394,7 +384,7 @@ def transpose(A: list[list[float]]) -> list[list[float]]:
 
 
 def matmul(A: list[list[float]], B: list[list[float]]) -> list[list[float]]:
-    """矩阵乘法：结果的每一行，是 B 的各行按 A 的对应行加权求和。
+    """矩阵乘法：结果的每一行是 B 各行的加权和，权重是 A 的对应行。
     Matrix multiplication: each row of the product is a sum of the rows of B,
     weighted by the corresponding row of A.
 
@@ -407,7 +397,7 @@ def matmul(A: list[list[float]], B: list[list[float]]) -> list[list[float]]:
     The output of attention, `weights V`, is computed just so; here too, rows
     of weight 0 are skipped.
 
-    - 等价 Same as: numpy.matmul(A, B), but for a nan at weight 0
+    - 等价 Same as: numpy.matmul(A, B)
     - 需要 Needs: math, dot, weighted_sum
     """
     return [weighted_sum(row, B) for row in A]  # n × d
@@ -419,12 +409,11 @@ def split_heads(X: list[list[float]], heads: int) -> list[list[list[float]]]:
 
         n × (h d) -> h × n × d
 
-    为什么要多个头？一个头对每个查询只有一行权重，只能找一种东西；几个头可以找
-    不同的东西，比如前一个词和主语。每个头分到 d = d_model / h 列，总的计算量就
-    和一个宽的头差不多。用字母标出 token，用数字标出列，就看得清每一项去了
-    哪里。
-    Why several heads? One head has one row of weights per query and can look
-    for only one kind of thing. Several can look for different things, for
+    为什么要多个头？一个头对每个查询只有一行权重，要找的东西都混成一个平均；
+    几个头可以各找各的，比如前一个词和主语。每个头分到 d = d_model / h 列，总
+    计算量与一个宽的头相近。字母表示 token，数字表示列，看每一项去了哪里。
+    Why several heads? One head has one row of weights per query and mixes all
+    it looks for into one average. Several can look for different things, for
     example the previous word and the subject. Each gets d = d_model / h
     columns, so together they cost about as much as a single wide head. Letters
     for tokens and digits for columns show where each entry goes:
@@ -454,10 +443,9 @@ def merge_heads(outputs: list[list[list[float]]]) -> list[list[float]]:
 
         h × n × d -> n × (h d)
 
-    第一个结果是对的；第二个只改形状（reshape）而不转置，token b 混进了 token a
-    的行。
-    The first result is right; the second, a reshape without a transpose, has
-    token b in the row of token a:
+    第一个结果是对的；第二个只改形状（reshape）不转置，b 混进了 a 的行。
+    The first result is right; the second, a reshape without a transpose, has b
+    in the row of a:
 
     >>> heads = [[["a0", "a1"], ["b0", "b1"]], [["a2", "a3"], ["b2", "b3"]]]
     >>> merge_heads(heads)
@@ -483,8 +471,8 @@ def multi_head_attention(
     mask: list[list[bool]] | None = None,  # n × n
     kv_heads: int | None = None,  # h_kv; None: h
 ) -> tuple[list[list[float]], list[list[list[float]]]]:
-    """多头自注意力：投影，分头，各自算注意力，拼起来，再投影一次；返回输出和
-    各头的权重。
+    """多头自注意力：投影，分头，各算注意力，拼起来，再投影；返回输出和各头
+    权重。
     Multi-head self-attention: project, split, attend in each head, merge,
     project again; returns the output and the weights of each head.
 
@@ -496,7 +484,7 @@ def multi_head_attention(
     头就分别看 X 的左半和右半。下面是第三个 token 作查询时，各头的权重。
     The d in √d is that of one head; W_o mixes the heads. Here every projection
     is the identity I, so the two heads look at the left and the right half of
-    X. With the third token as the query, the weights of each head:
+    X. These are the weights of each head with the third token as the query:
 
     >>> X = [[1.0, 0.0, 0.0, 2.0], [0.0, 1.0, 1.0, 0.0], [1.0, 2.0, 0.0, 1.0]]
     >>> I = [[float(i == j) for j in range(4)] for i in range(4)]
@@ -506,16 +494,16 @@ def multi_head_attention(
     [0.0501, 0.1017, 0.8482]
     [0.576, 0.14, 0.284]
 
-    KV 缓存里，每层每个 token 要存 2 h_kv d 个数。kv_heads（h_kv）少于 heads
-    （h）时，几个查询头共用一组键和值，缓存就小了，效果可能略降。这叫分组查询
-    注意力（GQA）；kv_heads = 1 时叫多查询注意力（MQA）。共用就相当于几个头的列
-    相同，但查询不同，所以权重仍然不同。
-    In the KV cache each layer stores 2 h_kv d numbers per token. With kv_heads
-    (h_kv) below heads (h), several query heads share keys and values, and the
-    cache shrinks, perhaps at some loss of quality. This is grouped-query
-    attention (GQA) or, with kv_heads = 1, multi-query attention (MQA). Sharing
-    is as if several heads had equal columns. Their queries still differ, and
-    so do their weights:
+    KV 缓存里，每层每个 token 要存 2 h_kv d 个数（d_v = d 时）。kv_heads
+    （h_kv）少于 heads（h）时，几个查询头共用一组键和值，缓存就小了，效果可能
+    略降。这叫分组查询注意力（GQA）；kv_heads = 1 时叫多查询注意力（MQA）。
+    共用，就相当于 W_k、W_v 里几个头的列相同；查询不同，所以权重仍然不同。
+    In the KV cache each layer stores 2 h_kv d numbers per token (if d_v = d).
+    With kv_heads (h_kv) below heads (h), several query heads share keys and
+    values, and the cache shrinks, perhaps at some loss of quality. This is
+    grouped-query attention (GQA) or, with kv_heads = 1, multi-query attention
+    (MQA). It is as if several heads had equal columns in W_k and W_v. Their
+    queries still differ, and so do their weights:
 
     >>> W = [[row[0]] for row in I]  # 4 × 1
     >>> W_4 = [row * 4 for row in W]  # 4 × 4
@@ -524,7 +512,7 @@ def multi_head_attention(
     True
 
     - 来源 Source: Vaswani et al. 2017, §3.2.2; Ainslie et al. 2023, §2.2
-    - 等价 Same as: torch.nn.MultiheadAttention (W transposed, no bias)
+    - 等价 Same as: torch.nn.MultiheadAttention (W transposed, mask inverted)
     - 需要 Needs: math, softmax_stable, dot, attention_scores, softmax_masked,
       weighted_sum, attention_with_softmax, matmul, split_heads, merge_heads
     """
@@ -578,7 +566,7 @@ def softmax_online(x: list[float]) -> list[float]:
         if x_i != -math.inf:  # -inf 减 -inf 是 nan | -inf - -inf is nan
             m_old, m = m, max(m, x_i)
             s = s * math.exp(m_old - m) + math.exp(x_i - m)
-    if not s >= 1.0:  # nan，或者一个分数也没有 | nan, or no score at all
+    if not s >= 1.0:  # nan，或者没有分数可读 | nan, or no score to read
         raise ValueError("softmax_online needs a finite maximum and no nan")
     return [math.exp(x_i - m) / s for x_i in x]
 
@@ -593,21 +581,24 @@ def attention_online(
     Attention in one pass: one key at a time, with no row of scores stored.
 
         s = Σ_(r<j) exp(S_r - m),    s o = Σ_(r<j) exp(S_r - m) V_r
-        s' = s exp(m - m') + exp(S_j - m'),    m' = max(m, S_j)
+        m' = max(m, S_j),    s' = s exp(m - m') + exp(S_j - m')
         s' o' = s o exp(m - m') + exp(S_j - m') V_j
 
     序列一长，n_q × n_k 个分数就存不下，所以用完就丢。做法就是在线 softmax：o
-    是已读各值的加权平均，s o 的每一项都含 exp(S_r - m)，所以 m 变成 m' 时，也
-    要乘 exp(m - m')。FlashAttention 也是这样，一次取一块键。乘法一次没少，仍随
-    n_q n_k d 增长；省下的是把分数存进慢的内存，再读出来。输出与
-    `attention_with_softmax` 的相同（不计舍入误差）。
+    是已读各值（r < j）的加权平均，乘以 s 的话，每一项都含 exp(S_r - m)，所以 m
+    变成 m' 时，s o 和 s 一样要乘 exp(m - m')。
     For long sequences n_q × n_k scores are too many to store, so each is used
-    and dropped. This is online softmax, with o the weighted average of the
-    values read so far. Every term of s o contains exp(S_r - m), so when m
-    becomes m', it takes the same factor exp(m - m'). FlashAttention does the
-    same, a block of keys at a time. It saves no multiplications, which still
-    grow as n_q n_k d. It saves writing the scores to slow memory and reading
-    them back. The output is that of `attention_with_softmax`, up to rounding:
+    and dropped. This is online softmax: o is the weighted average of the
+    values read (r < j), and in s times o every term contains exp(S_r - m). So
+    when m becomes m', s o takes the factor exp(m - m'), as s does.
+
+    FlashAttention 也是这样，一次取一块键和值。乘法一次没少，仍随 n_q n_k d
+    增长；省下的是存分数的内存，和在慢内存里写、读它们的时间。输出与
+    `attention_with_softmax` 的相同（不计舍入误差）。
+    FlashAttention does the same, a block of keys and values at a time. It
+    saves no multiplications, which still grow as n_q n_k d, but the memory for
+    the scores, and the time to write them to slow memory and read them back.
+    The output is that of `attention_with_softmax`, up to rounding:
 
     >>> K = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]
     >>> Q = [[4.0, 0.0, 0.0, 0.0], [0.0, 0.0, 4.0, 2.0]]
@@ -624,7 +615,7 @@ def attention_online(
 
     scale = 1.0 / math.sqrt(len(K[0]))
     output = []  # n_q × d_v
-    # 没有掩码：都能看 | no mask: every key is seen
+    # 没有掩码，处处为 True | no mask: True everywhere
     rows = [(True for _ in K) for _ in Q] if mask is None else mask
     for q, row in zip(Q, rows, strict=True):
         m, s, o = -math.inf, 0.0, [0.0] * len(V[0])
@@ -658,6 +649,12 @@ def attention_backward(
     Backward pass of attention: from the gradient of the loss with respect to
     the output to those with respect to Q, K and V.
 
+    g_i 是 grad_output 的第 i 行，Δ 表示微小的变化（只看一阶）。各处对损失的
+    影响相加，就是 Δloss；其中每个变化的系数，就是它的梯度。
+    g_i is row i of grad_output, and Δ a slight change (to first order). All
+    effects on the loss add up to Δloss, in which the coefficient of each
+    change is its gradient:
+
         output_i = Σ_j w_ij V_j
         Δloss = Σ_i g_i · Δoutput_i = Σ_ij g_i · (Δw_ij V_j + w_ij ΔV_j)
             grad_w_ij = g_i · V_j
@@ -665,34 +662,22 @@ def attention_backward(
         w_i = softmax(S_i)
             grad_S_i = softmax_backward(w_i, grad_w_i)
         S_ij = Q_i · K_j / √d
-        Δloss = Σ_ij grad_S_ij (ΔQ_i · K_j + Q_i · ΔK_j) / √d
+        Δloss = Σ_ij grad_S_ij ΔS_ij
+              = Σ_ij grad_S_ij (ΔQ_i · K_j + Q_i · ΔK_j) / √d
             grad_Q_i = Σ_j grad_S_ij K_j / √d
             grad_K_j = Σ_i grad_S_ij Q_i / √d
 
-    g_i 是 grad_output 的第 i 行。Q、K、V 稍动时，各处对损失的影响相加，就是
-    Δloss；每个变化所乘的，就是它的梯度。代入前向计算：Δw_ij 乘 g_i · V_j；ΔV_j
-    在每个 i 里都有，所以对 i 求和；同样，ΔQ_i 对 j 求和，ΔK_j 对 i 求和。
-    g_i is row i of grad_output. As Q, K and V move slightly, all effects on
-    the loss add up to Δloss, and what a change is multiplied by is its
-    gradient. Insert the forward pass: Δw_ij is multiplied by g_i · V_j. ΔV_j
-    occurs for every i, hence the sum over i. Likewise ΔQ_i has a sum over j,
-    and ΔK_j one over i.
+    每个 i 都含 ΔV_j，所以 grad_V_j 对 i 求和；同样，grad_Q_i 对 j 求和，
+    grad_K_j 对 i 求和。
+    Every i has ΔV_j in it, so grad_V_j is a sum over i. Likewise grad_Q_i is a
+    sum over j, and grad_K_j one over i.
 
-    mask 要与前向的相同。这里是因果掩码，损失是第一个输出，它只看得到第一个
-    token，所以第二个值的梯度是 0。
-    mask must be that of the forward pass. Here it is causal, and the loss is
-    the first output, which sees only the first token, so the gradient of the
-    second value is 0:
+    mask 要与前向的相同。用差商检验，损失是第二个输出。
+    Use the mask of the forward pass. Check by difference quotients, with the
+    second output as the loss:
 
     >>> Q, K = [[1.0, 0.0], [0.0, 2.0]], [[1.0, 2.0], [0.0, 1.0]]
     >>> V, causal = [[1.0], [4.0]], [[True, False], [True, True]]
-    >>> _, _, grad_V = attention_backward(Q, K, V, [[1.0], [0.0]], causal)
-    >>> grad_V
-    [[1.0], [0.0]]
-
-    用差商检验，损失是第二个输出。
-    Checked by difference quotients, the loss being the second output:
-
     >>> grad_Q, grad_K, _ = attention_backward(Q, K, V, [[0.0], [1.0]], causal)
     >>> def loss(q, k):
     ...     Q, K = [[1.0, 0.0], [0.0, q]], [[1.0, k], [0.0, 1.0]]
@@ -712,7 +697,7 @@ def attention_backward(
     scale = 1.0 / math.sqrt(len(K[0]))
     G = []  # grad_S / √d, n_q × n_k
     for w, g in zip(weights, grad_output, strict=True):
-        # 被屏蔽处不看 V | where masked, V is not looked at
+        # 权重为 0 处，V 可能是 nan | where the weight is 0, V may be nan
         grad_w = [dot(g, v) if w_j > 0.0 else 0.0 for w_j, v in zip(w, V)]
         grad_S = softmax_backward(w, grad_w)
         G.append([scale * s for s in grad_S])
@@ -734,7 +719,7 @@ def main() -> None:
     q = [0.0, 0.0, 4.0, 2.0]
     print("""
 4.5  点积 q · k 是相似度，softmax 把它变成权重，输出是各个 v 的加权平均
-4.5  q · k is a similarity, softmax makes it a weight, output averages v""")
+4.5  q · k is a similarity, softmax makes it a weight, and v are averaged""")
     left = ["      animal action  place   past"]
     for word, row in zip(["cat", "sat", "mat", "q"], K + [q]):
         left.append(f"{word:5}" + "".join(f"{v:7g}" for v in row))
@@ -743,17 +728,17 @@ def main() -> None:
         print(f"{features:36}{steps}")
     print("""
 4.5  为什么除以 √d（8 个键）：d 越大，分数越分散，最大的权重越接近 1
-4.5  Why √d (8 keys): a larger d spreads the scores, the top weight nears 1
-           std QK^T    mean top weight     std QK^T/√d    mean top weight""")
+4.5  Why √d (8 keys): a larger d spreads scores; the top weight nears 1
+           rms QK^T    mean top weight     rms QK^T/√d    mean top weight""")
     for d in [4, 64, 1024]:
         g = random.Random(d + 12).gauss
         X = [[g(0.0, 1.0) for _ in range(d)] for _ in range(108)]
         line = f"d = {d:<4}"
         for scale in (1.0, None):
             S = attention_scores(X[8:], X[:8], scale)  # 100 × 8
-            std = math.sqrt(sum(dot(row, row) for row in S) / (100 * 8))
+            rms = math.sqrt(sum(dot(row, row) for row in S) / (100 * 8))
             top = sum(max(softmax_stable(row)) for row in S) / 100
-            line += f"{std:14.1f}{top:17.2f}"
+            line += f"{rms:14.1f}{top:17.2f}"
         print(line)
     print("""
 4.5  单词之间的注意力（相同字母越多越相似）；左：没有掩码，右：因果掩码
@@ -766,9 +751,9 @@ def main() -> None:
     for rows in zip(words, *pictures):
         print("     {:6}{}   {}".format(*rows))
     print("""
-4.5  一个头只凭位置学倒写单词；没练过 softmax，应写出 xamtfos，一行一个字母
-4.5  A head learns to write words backwards, by position alone; never trained
-     on softmax, it should write xamtfos, one letter a row""")
+4.5  一个头只凭位置学倒写单词；没练过“softmax”这个词，应写出 xamtfos，一行一个
+4.5  A head learns to write words backwards, by position alone. It never saw
+     the word "softmax" and should write xamtfos, a letter a row""")
     abc, g, frames = "abcdefghijklmnopqrstuvwxyz", random.Random(0).gauss, []
     V = {word: [[10.0 * (a == b) for a in abc] for b in word]  # 7 × 26
          for word in ("softmax", "weights", "queries", "product", "entropy")}
@@ -781,7 +766,7 @@ def main() -> None:
         loss = 0.0
         for word in ("weights", "queries", "product", "entropy"):
             output, _ = attention_with_softmax(Q, K, V[word])
-            grad = [softmax_stable(o) for o in output]  # 作分数 | as scores
+            grad = [softmax_stable(o) for o in output]  # o 是分数 | o: scores
             for p, letter in zip(grad, reversed(word)):
                 loss -= math.log(p[abc.index(letter)]) / (4 * 7)  # 平均 | mean
                 p[abc.index(letter)] -= 1.0  # p - y

@@ -29,12 +29,12 @@ import math
 
 def softmax_naive(x: list[float]) -> list[float]:
     """softmax 把任意一组分数变成概率；这里照公式直接写。
-    Softmax turns any scores into probabilities; straight from the formula.
+    Softmax turns any scores into probabilities, here straight by formula.
 
         p_i = softmax(x)_i = exp(x_i) / Σ_j exp(x_j)
 
-    exp 把每个分数变成正数，再除以总和，就得到和为 1 的概率。两个概率相除，总和
-    就约掉了，只剩差距：分数高出 1，概率就是对方的 e ≈ 2.718 倍。
+    用 exp 把每个分数变成正数，再除以总和，就得到和为 1 的概率。两个概率相除，
+    总和就约掉了，只剩差距：分数高出 1，概率就是对方的 e ≈ 2.718 倍。
     exp makes every score positive, and dividing by the total makes the sum 1.
     In the ratio of two probabilities the total cancels, and only the gap is
     left: a score higher by 1 has e ≈ 2.718 times the other's probability:
@@ -45,32 +45,33 @@ def softmax_naive(x: list[float]) -> list[float]:
     >>> [round(p_i, 4) for p_i in p], round(p[2] / p[1], 3)
     ([0.09, 0.2447, 0.6652], 2.718)
 
-    为什么是 exp，而不是别的函数 f？分数没有固定的零点，[5, 6] 和 [0, 1] 应得
-    同样的概率。所以不论从哪里起，多一分，f 都要乘同一个数 b；多半分就乘 √b，
-    依此类推。
-    Why exp and not some other f? Scores have no fixed zero, so [5, 6] should
-    get the same probabilities as [0, 1]. From wherever you start, one more
-    point must multiply f by the same b, half a point by √b, and so on:
+    为什么是 exp？换成别的 f，p_i / p_j = f(x_i) / f(x_j)。分数没有固定的零点，
+    [5, 6] 和 [0, 1] 的概率应当相同。所以不论从哪里起，多一分，f 都要乘同一个
+    b > 1；多 0.5 分就乘 √b（两次得 b），依此类推。
+    Why exp? With some other f, p_i / p_j = f(x_i) / f(x_j). Scores have no
+    fixed zero, so [5, 6] should get the same probabilities as [0, 1]. From
+    wherever you start, one more point must multiply f by the same b > 1, and
+    0.5 more by √b (twice gives b), and so on:
 
         f(6) / f(5) = f(1) / f(0) = b,    f(t + 1) = b f(t),    f(t) = b^t f(0)
 
-    f(0) 会约掉。b = e 就是 exp；b = 2 也行，只是多一分由 e 倍变成 2 倍。直接用
-    分数，会有负数；用平方，-2 和 2 就没有分别。
-    f(0) cancels. b = e gives exp; b = 2 would do as well, with 2 times per
-    point in place of e times. Scores themselves can be negative, and squares
-    cannot tell -2 from 2.
+    f(0) 会约掉。b = 2 也行，只是每个导数都要多乘 log(2)，所以取 b = e，也就是
+    exp。直接用分数，会有负数；用平方，-2 和 2 就没有分别。
+    f(0) cancels. b = 2 would do too, but put a log(2) into every derivative,
+    hence b = e, which is exp. Bare scores may be negative; squares mix up -2
+    and 2.
 
-    分数超过约 709.78，exp 就上溢（超出浮点数的范围）。分数都很低时，exp 下溢成
-    0，先是悄悄算错（下面第一项应为 0.8808），再低就是 0 除以 0。
-    Above about 709.78 exp overflows, that is, leaves the range of floats. If
-    all scores are very low it underflows to 0. At first the answer is just
-    silently wrong (0.8808 would be right), and lower still it is 0 / 0:
+    分数超过约 709.78，exp 就上溢（超出浮点数的范围），会报错。总和上溢，或者
+    低分下溢成 0，则是悄悄算错，如第二个例子；分数再低，就是 0 除以 0。
+    Above about 709.78 exp overflows (leaves the range of floats), which is an
+    error. If the total overflows, or low scores underflow to 0, the answer is
+    silently wrong, as in the second example; lower still it is 0 / 0:
 
     >>> softmax_naive([1000.0])  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
     OverflowError
-    >>> softmax_naive([-744.0, -746.0])
-    [1.0, 0.0]
+    >>> softmax_naive([709.0, 709.5]), softmax_naive([-744.0, -746.0])
+    ([0.0, 0.0], [1.0, 0.0])
 
     - 来源 Source: Blanchard, Higham & Higham 2021, Eq. (1.2)
     - 等价 Same as: numpy.exp(x) / numpy.exp(x).sum()
@@ -82,9 +83,8 @@ def softmax_naive(x: list[float]) -> list[float]:
 
 
 def hardmax(x: list[float]) -> list[float]:
-    """硬最大值（hardmax）：最大的分数得 1，其余得 0，叫 one-hot（独热）向量。
-    Hard max: 1 for the largest score, 0 for the rest. Such a vector is called
-    one-hot.
+    """硬最大值（hardmax）：最大的得 1，其余得 0；这种向量叫 one-hot（独热）。
+    Hard max: 1 for the largest score, 0 for the rest, a one-hot vector.
 
         hardmax(x)_i = [i = argmax x]
 
@@ -122,8 +122,7 @@ def softmax_stable(x: list[float]) -> list[float]:
                      = exp(x_i - m) / Σ_j exp(x_j - m),    m = max(x)
 
     分子、分母同时除以 exp(m)，概率不变。
-    Numerator and denominator are both divided by exp(m), so no probability
-    changes:
+    Both parts of the fraction are divided by exp(m); no probability changes:
 
     >>> softmax_stable([1000.0, 1001.0]) == softmax_stable([0.0, 1.0])
     True
@@ -135,21 +134,22 @@ def softmax_stable(x: list[float]) -> list[float]:
     [0, 2000] becomes [-1000, 1000], which still overflows.
 
     最高分领先很多时，softmax 就会饱和（本章称“极端化”）：最高分的概率接近 1，
-    其余接近 0，甚至下溢成 0。
+    其余接近 0，甚至下溢成 0，与至少是 1 的总和相比，这无妨。
     If the highest score is far ahead, softmax saturates ("extremization" in
-    the chapter): that score gets almost 1, the others almost 0 or, by
-    underflow, exactly 0:
+    the chapter): that score gets almost 1, the others almost 0. They may even
+    underflow to 0, which next to a total of at least 1 does no harm:
 
     >>> softmax_stable([1000.0, 1.0, -math.inf])
     [1.0, 0.0, 0.0]
 
-    只有两个分数时，不减 m 而减 x_1，就看出 p_1 是差距的 sigmoid 函数。要是几类
-    可以同时成立（照片里既有猫又有狗），就不用 softmax，每类各用一个 sigmoid。
-    With two scores, subtract x_1 instead of m, and p_1 turns out to be the
-    sigmoid of their gap. If several classes may hold at once (a photo of a cat
-    and a dog), use a sigmoid for each instead of softmax:
+    只有两个分数时，不减 m 而减 x_1，可见 p_1 就是差距 z 的 sigmoid。要是可以
+    同属几类（照片里既有猫又有狗），就不用 softmax，每类各用一个 sigmoid。
+    With two scores, subtract x_1 instead of m: p_1 is the sigmoid of their gap
+    z. Where several classes may hold at once (a photo of a cat and a dog), use
+    a sigmoid for each instead of softmax:
 
-        p_1 = exp(0) / (exp(0) + exp(x_2 - x_1)) = 1 / (1 + exp(-(x_1 - x_2)))
+        p_1 = exp(0) / (exp(0) + exp(x_2 - x_1)) = 1 / (1 + exp(-z))
+        z = x_1 - x_2
 
     >>> f"{softmax_stable([2.0, 0.0])[0]:.4f}, {1 / (1 + math.exp(-2.0)):.4f}"
     '0.8808, 0.8808'
@@ -160,7 +160,7 @@ def softmax_stable(x: list[float]) -> list[float]:
     """
     m = max(x)
     e = [math.exp(x_i - m) for x_i in x]  # 最大的一项是 1 | the largest is 1
-    total = math.fsum(e)  # 至少是 1，只舍入一次 | at least 1, rounded once
+    total = math.fsum(e)  # 至少是 1，精确相加 | at least 1, summed exactly
     if math.isnan(total):  # 有 nan 或 inf，或全是 -inf | nan, inf, or all -inf
         raise ValueError("softmax_stable needs a finite maximum and no nan")
     return [e_i / total for e_i in e]
@@ -192,8 +192,8 @@ def softmax_with_temperature(
     换底数就相当于换 T：2^x = exp(x log(2))，也就是 T = 1 / log(2)。T 趋于 0
     时，唯一的最大值得到全部概率，就像 hardmax；最大值并列时则平分。
     Another base is just another T: 2^x = exp(x log(2)) is T = 1 / log(2). As T
-    approaches 0, a single maximum gets all the probability, as in hardmax,
-    while ties share it:
+    approaches 0, a single maximum gets everything, as in hardmax; ties share
+    it:
 
     >>> softmax_with_temperature([1.0, 3.0, 3.0], 0.001)
     [0.0, 0.5, 0.5]
@@ -205,7 +205,7 @@ def softmax_with_temperature(
     if not temperature > 0.0:
         raise ValueError("softmax_with_temperature needs T > 0 (0: hardmax)")
 
-    m = max(x)  # 先减，x / T 才不上溢 | first, lest x / T overflow
+    m = max(x)  # 先减 m，x / T 才不上溢 | m first, lest x / T overflow
     return softmax_stable([(x_i - m) / temperature for x_i in x])
 
 
@@ -215,10 +215,9 @@ def entropy(p: list[float]) -> float:
 
         entropy(p) = Σ_i p_i (-log(p_i)),    0 log(0) = 0
 
-    -log(p_i) 是看到 i 时的意外程度。独立的事都发生，概率相乘，意外程度却应
+    -log(p_i) 是看到 i 时的意外程度。几件独立的事都发生，概率相乘，意外程度却应
     相加，所以取对数：-log(p q) = -log(p) - log(q)。熵是意外程度按 p 加权的
-    平均。exp(entropy) 叫困惑度，例如困惑度为 4，就像在 4 个选项里等可能地挑
-    一个。
+    平均。exp(entropy) 叫困惑度，例如困惑度为 4，就像在 4 项里等可能地挑一个。
     -log(p_i) is the surprise of seeing i. When independent events all happen,
     their probabilities multiply, but surprises should add, hence the log:
     -log(p q) = -log(p) - log(q). Entropy is the average surprise, weighted by
@@ -244,21 +243,21 @@ def entropy(p: list[float]) -> float:
 
 def logsumexp(x: list[float]) -> float:
     """指数和的对数：max 的平滑版本，最多比 max 大 log(n)（各分数相等时）。
-    The log of the sum of exponentials: a smooth max, at most log(n) above it
-    (for equal scores).
+    The log of a sum of exponentials: a smooth max, up to log(n) above
+    (if equal).
 
         logsumexp(x) = log(Σ_i exp(x_i)) = m + log(Σ_i exp(x_i - m))
 
-    它就是 softmax 的分母取对数，所以 log(p_i) = x_i - logsumexp(x)，损失和梯度
-    都由此推出。因为 (log f)' = f' / f，它对 x_j 的导数恰好是 softmax。
+    它就是 softmax 分母的对数，所以 log(p_i) = x_i - logsumexp(x)，损失和梯度都
+    由此推出。因为 (log f)' = f' / f，它对 x_j 的导数恰好是 p_j。
     It is the log of the denominator of softmax, so
     log(p_i) = x_i - logsumexp(x), from which losses and gradients are derived.
-    As (log f)' = f' / f, its derivative with respect to x_j is just softmax:
+    As (log f)' = f' / f, its derivative with respect to x_j is just p_j:
 
         ∂logsumexp(x) / ∂x_j = exp(x_j) / Σ_i exp(x_i) = p_j
 
     用差商（输出的变化除以输入的变化）检验。
-    Checked by a difference quotient (change of output over change of input):
+    Check by a difference quotient (change of output over change of input):
 
     >>> h = 1e-5
     >>> rise = logsumexp([1.0, 2.0, 3.0 + h]) - logsumexp([1.0, 2.0, 3.0 - h])
@@ -274,9 +273,9 @@ def logsumexp(x: list[float]) -> float:
         return -math.inf
 
     m = max(x)
-    # x_i == m：inf - inf 会是 nan | where x_i == m: inf - inf would be nan
+    # m 是 inf 时，inf - inf 是 nan | if m is inf, inf - inf is nan
     e = [1.0 if x_i == m else math.exp(x_i - m) for x_i in x]
-    others = math.fsum(e + [-1.0])  # 最大的一项除外 | without the largest term
+    others = math.fsum(e + [-1.0])  # 减去最大的 1 | minus the largest, 1
     if math.isnan(others):
         raise ValueError("logsumexp needs scores without nan")
     # log1p(y) = log(1 + y)，y 很小也准 | log1p(y) = log(1 + y), for tiny y too
@@ -284,7 +283,7 @@ def logsumexp(x: list[float]) -> float:
 
 
 def softmax_jacobian(x: list[float]) -> list[list[float]]:
-    """雅可比矩阵：分数 j 变一点，概率 i 变多少。
+    """雅可比矩阵：第 j 个分数变一点，第 i 个概率变多少。
     The Jacobian: how much probability i changes with score j.
 
         log(p_i) = x_i - logsumexp(x)
@@ -293,12 +292,13 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
         J_ij = ∂p_i / ∂x_j = p_i ([i = j] - p_j)
 
     第二行：x_i 只在 i = j 时随 x_j 变，而 logsumexp 的导数是 p_j。第三行又是
-    (log f)' = f' / f。有温度 T 时，J 还要除以 T，因为 x_j / T 的导数是 1 / T；
-    2^x 的 J 就乘 log(2)。
+    (log f)' = f' / f。两行相等，乘以 p_i 就得 J。有温度 T 时，x_j / T 的导数是
+    1 / T，J 也要乘它；2^x 就是 T = 1 / log(2)，J 要乘 log(2)。
     Second line: x_i changes with x_j only if i = j, and the derivative of
-    logsumexp is p_j. The third is (log f)' = f' / f again. With a temperature
-    T, J is also divided by T, as x_j / T has the derivative 1 / T; for 2^x it
-    is multiplied by log(2):
+    logsumexp is p_j. The third is (log f)' = f' / f again. The two are equal;
+    times p_i they give J. With a temperature T, x_j / T has the derivative
+    1 / T, and so J is multiplied by it; 2^x is T = 1 / log(2), which
+    multiplies J by log(2):
 
     >>> for row in softmax_jacobian([1.0, 2.0, 3.0]):
     ...     print([round(J_ij, 4) for J_ij in row])
@@ -306,14 +306,14 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
     [-0.022, 0.1848, -0.1628]
     [-0.0599, -0.1628, 0.2227]
 
-    对角线上是 p_i (1 - p_i)；一个分数上升，别的概率就下降，所以非对角元为负。
+    对角线上是 p_i (1 - p_i)，其余是 -p_i p_j：一个分数上升，别的概率就下降。
     最高分领先很多时，J 的各项都接近 0：softmax 饱和了，梯度几乎传不回去（例外
     见 variants_ref 的 `cross_entropy_backward`）。下面是 J 中最大的一项。
-    On the diagonal stands p_i (1 - p_i). As one score rises, the other
-    probabilities fall, hence the negative entries. With the highest score far
-    ahead, all of J is close to 0: softmax is saturated and passes hardly any
-    gradient back (for an exception see `cross_entropy_backward` in
-    variants_ref). The largest entry of J:
+    The diagonal is p_i (1 - p_i), the rest -p_i p_j: as one score rises, the
+    other probabilities fall. With the highest score far ahead, all of J is
+    close to 0: softmax is saturated and passes hardly any gradient back (for
+    an exception see `cross_entropy_backward` in variants_ref). The largest
+    entry of J:
 
     >>> for x in [1.0, 0.0, -1.0], [8.0, 0.0, -8.0], [64.0, 0.0, -64.0]:
     ...     print(f"{max(map(max, softmax_jacobian(x))):.0e}")
@@ -332,19 +332,18 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
 
 def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     """反向传播：已知损失对 p 的梯度，求损失对 x 的梯度。
-    Backward pass: from the gradient of a loss with respect to p to that with
-    respect to x.
+    Backward pass: from the gradient of a loss by p to that by x.
 
         grad_x_i = Σ_j grad_p_j ∂p_j / ∂x_i
                  = Σ_j grad_p_j p_j ([i = j] - p_i)
                  = grad_p_i p_i - p_i Σ_j p_j grad_p_j
                  = p_i (grad_p_i - Σ_j p_j grad_p_j)
 
-    第一行是链式法则：x_i 影响每个 p_j，各处的影响相加。第三行把 [i = j] 留下的
-    一项单独写出。最后不用矩阵，只要 O(n) 次运算：p_i 乘以 grad_p_i 高出平均值
-    （按 p 加权）的部分，所以 grad_p 各项相等时得 0。
+    第一行是链式法则：x_i 影响每个 p_j，各处的影响相加。第三行把 i = j 的一项
+    单独写出。末行不用矩阵，只要 O(n) 次运算：p_i 乘以 grad_p_i 高出平均值（按
+    p 加权）的部分，所以 grad_p 各项相等时得 0。
     The first line is the chain rule: x_i acts on every p_j, and the effects
-    add up. The third sets apart the term that [i = j] keeps. The last needs no
+    add up. The third writes the term i = j on its own. The last needs no
     matrix, only O(n) operations: p_i times how far grad_p_i lies above the
     mean (weighted by p), so equal entries of grad_p give 0:
 
@@ -357,7 +356,7 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     - 等价 Same as: jax.vjp(jax.nn.softmax, x)[1](grad_p)
     - 需要 Needs: math
     """
-    # 全为 0 也行：整行被屏蔽 | all 0 is fine: a fully masked row
+    # 全为 0 也行，见 softmax_masked | all 0 is fine, see softmax_masked
     if any(p) and (min(p) < 0.0 or not abs(math.fsum(p) - 1.0) <= 1e-3):
         raise ValueError("softmax_backward needs p >= 0 with a sum of 1, or 0")
 
@@ -387,8 +386,8 @@ def bar_chart(p: list[float], width: int = 30) -> str:
 
 def softmax_steps(x: list[float], temperature: float = 1.0) -> str:
     """像手算那样列成表：减去最大值 m，除以 T，取指数，除以总和。
-    A table, as if by hand: subtract the maximum m, divide by T, exponentiate,
-    divide by the sum.
+    A table, as if by hand: subtract the maximum m, divide by T, exp,
+    normalise.
 
     >>> print(softmax_steps([1.0, 2.0, 3.0]))
            x  (x-m)/T     exp       p

@@ -752,6 +752,10 @@ softmax_top_k needs 1 <= k <= 2, got
     softmax_top_k([1.0, 2.0], 0); softmax_top_k([1.0, 2.0], 3)
 softmax_top_p needs 0 < top_p <= 1, got
     softmax_top_p([1.0], 0.0); softmax_top_p([1.0], nan)
+dot needs lists of equal length, got 1 and 2
+    dot([1.0], [1.0, 2.0])
+dot needs lists of equal length, got 2 and 1
+    dot([1.0, 2.0], [1.0])
 attention_scores needs K with rows and d >= 1
     attention_scores(A, []); attention_with_softmax([[]], [[]], [[1.0]])
 attention_with_softmax needs one V row per K row
@@ -793,7 +797,7 @@ cross_entropy_backward needs target, ε in range
     softmax_backward([1.0], [1.0, 2.0]); sparsemax_backward([1.0], [1.0, 2.0])
     softmax_masked([1.0, 2.0], [False]); transpose([[1.0], [1.0, 2.0]])
     matmul(A, [[1.0], [2.0, 3.0], [4.0]]); merge_heads([B, A])
-    dot([1.0], [1.0, 2.0]); dot([1.0, 2.0], [1.0]); attention_online(A, B, B)
+    attention_online(A, B, B)
     attention_with_softmax(A, A, A, []); attention_online(A, A, A, [])
     attention_with_softmax(A, A, A, [[T, T]])
     attention_online(A, A, A, [[T, T]]); attention_online(A, A, A, [[T]] * 2)

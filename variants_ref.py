@@ -1,9 +1,9 @@
-"""softmax 的变体：对数、稀疏、采样 | Variants: logs, sparse ones, sampling
+"""softmax 的变体：对数、稀疏、采样 | Variants: logs, sparsity, sampling
 
 训练要的是 softmax 的对数，生成文本要按概率采样，有时还要让无关的项恰好得 0；
 这些都建立在 softmax 之上。
 Training needs the log of softmax, text generation samples from the
-probabilities, and at times what is irrelevant should get exactly 0. All of
+probabilities, and sometimes irrelevant entries should get exactly 0. All of
 these build on softmax.
 
 这是第 4 章 4.6 节，以及训练和生成时常用的几个函数。
@@ -35,7 +35,7 @@ def log_softmax(x: list[float]) -> list[float]:
         log_softmax(x)_i = log(exp(x_i - m) / Σ_j exp(x_j - m))
                          = (x_i - m) - log(Σ_j exp(x_j - m))
 
-    为什么不先算 softmax 再取对数？概率会下溢成 0，math.log(0) 会报错，而不是得
+    为什么不先算 softmax 再取对数？概率可能下溢成 0，math.log(0) 报错，不是
     -1000。
     Why not softmax first and then the log? A probability may underflow to 0,
     and math.log(0) is an error instead of -1000:
@@ -65,7 +65,7 @@ def log_softmax(x: list[float]) -> list[float]:
     """
     m = max(x)
     e = [math.exp(x_i - m) for x_i in x]
-    others = math.fsum(e + [-1.0])  # 最大的一项除外 | without the largest term
+    others = math.fsum(e + [-1.0])  # 减去最大的 1 | minus the largest, 1
     if math.isnan(others):
         raise ValueError("log_softmax needs a finite maximum and no nan")
     log_sum = math.log1p(others)
@@ -75,20 +75,20 @@ def log_softmax(x: list[float]) -> list[float]:
 def cross_entropy(
     x: list[float], target: int, label_smoothing: float = 0.0
 ) -> float:
-    """交叉熵损失：目标类（正确答案）的概率取对数再取负，单位 nat；x 是分数。
+    """交叉熵损失：目标类（正确答案）的概率取对数再取负，单位纳特；x 是分数。
     Cross-entropy loss: minus the log of the probability of the target class
     (the right answer), in nats; x are scores.
 
         loss = -Σ_i y_i log_softmax(x)_i,    y_i = (1 - ε) [i = target] + ε / n
 
     为什么是 -log(p)？把每个样本看作一道题，各题独立时，全部答对的概率（似然）
-    是每题目标类的 p 的乘积。取对数变成和，再取负，就成了越小越好的损失：p = 1
-    时为 0，p 趋于 0 时趋于无穷；还没学时，n 个分数相等，损失是 log(n)。
-    Why -log(p)? Take each sample as a question. The probability of answering
-    independent ones all right (the likelihood) is the product of the p of
-    their target classes. The log turns it into a sum, the minus sign into a
+    是各题目标类概率 p 之积。取对数变成和，再取负，就成了越小越好的损失：p = 1
+    时为 0，p 趋于 0 时趋于无穷。n 个分数相等时是 log(n)，开始训练时大约如此。
+    Why -log(p)? Take each sample as a question. If they are independent, the
+    probability of getting all right (the likelihood) is the product of the p
+    of their target classes. The log turns it into a sum, the minus sign into a
     loss, the smaller the better: 0 at p = 1, without bound as p approaches 0.
-    Before training, n equal scores give log(n):
+    n equal scores give log(n), about the loss before training:
 
     >>> [round(cross_entropy([2.0, 0.0, -8.0], i), 4) for i in range(3)]
     [0.127, 2.127, 10.127]
@@ -103,8 +103,7 @@ def cross_entropy(
 
         -Σ_i y_i log(p_i) = -Σ_i y_i log(y_i) + Σ_i y_i log(y_i / p_i)
 
-    常见的错误是先做一遍 softmax，[100, 0, 0] 变成 [1, 0, 0]，损失就降不到 0
-    了。
+    常见的错误是先做一遍 softmax，[100, 0, 0] 变成 [1, 0, 0]，损失就降不到 0。
     A common mistake is to apply softmax first: [100, 0, 0] becomes [1, 0, 0],
     and the loss cannot get down to 0:
 
@@ -113,8 +112,7 @@ def cross_entropy(
     >>> f"{cross_entropy([1.0, 0.0, 0.0], 0):.4f}"
     '0.5514'
 
-    标签平滑把 ε 平分给所有类别。分数的差距太大，损失反而上升，模型就不会过分
-    自信。
+    标签平滑把 ε 平分给所有类别。分数的差距太大，损失反而上升，以抑制过分自信。
     Label smoothing spreads ε evenly over all classes. Too large a gap then
     raises the loss, which discourages overconfidence:
 
@@ -140,18 +138,15 @@ def cross_entropy_backward(
     x: list[float], target: int, label_smoothing: float = 0.0
 ) -> list[float]:
     """交叉熵对分数的梯度：预测减目标。
-    The gradient of cross-entropy with respect to the scores: predicted minus
-    target.
+    The gradient of cross-entropy by the scores: predicted minus target.
 
         grad_x = p - y,    y_i = (1 - ε) [i = target] + ε / n
 
-    由 ∂log(p_i) / ∂x_j = [i = j] - p_j（见 `softmax_jacobian`）和 Σ_i y_i = 1
-    推导如下。
-    Derived from ∂log(p_i) / ∂x_j = [i = j] - p_j (see `softmax_jacobian`) and
-    Σ_i y_i = 1:
+    推导用到 ∂log(p_i) / ∂x_j = [i = j] - p_j（见 `softmax_jacobian`）。
+    Derived from ∂log(p_i) / ∂x_j = [i = j] - p_j (see `softmax_jacobian`):
 
         ∂loss / ∂x_j = -Σ_i y_i ([i = j] - p_j)
-                     = -y_j + p_j Σ_i y_i = p_j - y_j
+                     = -y_j + p_j Σ_i y_i = p_j - y_j,    Σ_i y_i = 1
 
     >>> for eps in [0.0, 0.3]:
     ...     grad = cross_entropy_backward([2.0, 0.0, -1.0], 0, eps)
@@ -161,7 +156,7 @@ def cross_entropy_backward(
 
     ε = 0 时，沿负梯度走一步，目标的分数升高，其余的降低，降多少与各自的概率
     成正比。即使 softmax 已经饱和，而且答错了，梯度也不会消失；用平方误差就会，
-    因为要乘 J，这时接近 0。
+    因为要乘 J，而 J 这时接近 0。
     For ε = 0, a step against the gradient raises the target's score and lowers
     the others, in proportion to their probabilities. Even where softmax is
     saturated and wrong, the gradient does not vanish. That of squared error
@@ -180,7 +175,7 @@ def cross_entropy_backward(
         raise ValueError("cross_entropy_backward needs target, ε in range")
 
     grad_x = [p_i - label_smoothing / n for p_i in p]  # p - ε / n
-    # 各项之和为 0，p - 1 则会舍入 | all sum to 0, while p - 1 would round
+    # 由和为 0 求出，p - 1 会舍入 | from the sum, 0: p - 1 would round
     grad_x[target] = -math.fsum(g for i, g in enumerate(grad_x) if i != target)
     return grad_x
 
@@ -193,33 +188,32 @@ def sparsemax(x: list[float]) -> list[float]:
 
         p_i = max(s_i - τ, 0),    Σ_i p_i = 1,    s_i = x_i - m
 
-    要让无关的项恰好为 0（可以跳过，也容易看懂），就用它；代价是这些项没有
-    梯度，-log(p) 可能是 inf。
-    Use it where irrelevant entries should be exactly 0, so they can be skipped
-    or the result read easily. The price is that these get no gradient, and
-    -log(p) may be inf:
+    要让无关的项恰好为 0，就用它；代价是这些项没有梯度，-log(p) 可能是 inf。
+    Use it where irrelevant entries should be exactly 0. The price is that
+    these get no gradient, and -log(p) may be inf:
 
     >>> sparsemax([0.125, 0.5, 1.0])
     [0.0, 0.25, 0.75]
 
-    p 大于 0 的 k 项叫支撑集（support）。它们的和要变成 1，总共改动多少就定了。
-    一项多改 δ，另一项就少改 δ，改动的平方和（距离的平方）只会变大，所以各项
-    改动相同，都减 τ。
-    The k entries with p above 0 are the support. Their sum must become 1, so
-    the total change is fixed. With one change larger by δ and another smaller
-    by δ, the sum of squares (the squared distance) only grows. So all change
-    alike, by -τ:
+    各分数同减 m，最近的仍最近。p 大于 0 的 k 项叫支撑集（support），它们的和要
+    变成 1，总改动就定了。比起都减 τ，若一项多减 δ，另一项就要少减 δ，改动的
+    平方和（距离的平方）更大。
+    With m subtracted from all scores, the nearest stays the nearest. The k
+    entries with p above 0 are the support. Their sum must become 1, which
+    fixes the total change. Instead of -τ for all, δ more from one is δ less
+    from another, and the sum of squares (the squared distance) grows:
 
         (τ + δ)² + (τ - δ)² = 2 τ² + 2 δ²
         Σ_support (s_j - τ) = 1,    τ = (Σ_support s_j - 1) / k
 
     只有最高的一项（s = 0）时，τ = (0 - 1) / 1 = -1。从高到低，s 高于 τ 就
-    加入；新的 τ' 介于 τ 与 s 之间，所以 τ 只升不降，加入的都仍高于它。
+    加入， τ 升到 τ'，仍低于 s。余下的留在 0：从支撑集分 δ 给它，只会更远。
     With the highest alone (s = 0), τ = (0 - 1) / 1 = -1. From the top, entries
-    join while s is above τ. The new τ' lies between τ and s, so τ only rises,
-    and all that have joined stay above it:
+    join while s is above τ, which rises to τ', still below s. The rest stay at
+    0: to give one δ from the support is farther. For the s above:
 
-        τ' = ((k - 1) τ + s) / k
+        τ' = ((k - 1) τ + s) / k,    k >= 2
+        (δ - s)² + (τ + δ)² = s² + τ² + 2 δ (τ - s) + 2 δ²
 
     >>> total, tau = 0.0, -1.0
     >>> for k, s in enumerate([0.0, -0.5, -0.875], start=1):
@@ -252,16 +246,17 @@ def sparsemax(x: list[float]) -> list[float]:
 
 def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     """sparsemax 的反向传播：p 大于 0 处，grad_p 减去那里的平均值；其余为 0。
-    Backward pass of sparsemax: where p is above 0, grad_p minus its mean
-    there; 0 elsewhere.
+    Backward pass of sparsemax: grad_p minus its mean where p is above 0, else
+    0.
 
-        p_i = s_i - (Σ_support s_j - 1) / k
+        p_i = x_i - (Σ_support x_j - 1) / k
         ∂p_i / ∂x_j = [i = j] - 1 / k
         grad_x_i = grad_p_i - Σ_support grad_p_j / k
 
-    这三行说的是支撑集。低于阈值时，分数稍微变动，结果不变，所以梯度为 0。
-    These three lines are for the support. Below the threshold, moving a score
-    a little changes nothing, hence the 0:
+    这三行只对支撑集成立（第一行的 m 抵消了）。低于阈值时，分数稍动，结果不变，
+    所以是 0。
+    These lines hold on the support (m cancels in the first). Below the
+    threshold, moving a score a little changes nothing, hence 0:
 
     >>> sparsemax_backward([0.0, 0.25, 0.75], [5.0, 1.0, 2.0])
     [0.0, -0.5, 0.5]
@@ -287,12 +282,12 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
 
         p_i = max(1 + (α - 1)(x_i - c), 0)^(1 / (α - 1)),    Σ_i p_i = 1
 
-    c 取使总和为 1 的数。α = 2 时，p_i = max(1 + x_i - c, 0)，就是 sparsemax。α
-    趋于 1 时，令 n = 1 / (α - 1)，(1 + (x_i - c) / n)^n 趋于 exp(x_i - c)，
-    就是 softmax。α 越大越稀疏。
-    c is what makes the sum 1. At α = 2, p_i = max(1 + x_i - c, 0), which is
-    sparsemax. As α approaches 1, with n = 1 / (α - 1), (1 + (x_i - c) / n)^n
-    becomes exp(x_i - c), which is softmax. The larger α, the sparser:
+    c 使总和为 1。α = 2 时，p_i = max(1 + x_i - c, 0)，就是 sparsemax。α 趋于 1
+    时，令 N = 1 / (α - 1)，(1 + (x_i - c) / N)^N 趋于 exp(x_i - c)，就是
+    softmax。α 越大越稀疏。
+    c makes the sum 1. At α = 2, p_i = max(1 + x_i - c, 0), which is sparsemax.
+    As α approaches 1, with N = 1 / (α - 1), (1 + (x_i - c) / N)^N becomes
+    exp(x_i - c), which is softmax. The larger α, the sparser:
 
     >>> for alpha in [1.0, 1.5, 2.0]:
     ...     print([round(p_i, 4) for p_i in entmax([0.0, 0.5, 1.0], alpha)])
@@ -311,14 +306,14 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     if alpha == 1.0:
         return p
     m, a = max(x), alpha - 1.0
-    c = 0.0  # 相对于 m | relative to m
-    for _ in range(99):  # 牛顿法，20 步左右足够 | Newton's method, 20 steps do
+    c = 0.0  # c - m
+    for _ in range(99):  # 牛顿法，约 20 步就够 | Newton: about 20 steps
         gaps = [a * (x_i - m - c) for x_i in x]
         p = [math.exp(math.log1p(g) / a) if g > -1.0 else 0.0 for g in gaps]
         total = math.fsum(p)
         slope = math.fsum(p_i ** (2.0 - alpha) for p_i in p if p_i > 0.0)
-        step = (total - 1.0) / slope  # slope = -∂total / ∂c
-        if c + step <= c:  # c 只升，到此为止 | c only rises, to here
+        step = (total - 1.0) / slope  # ∂p_i / ∂c = -p_i^(2 - α)
+        if c + step <= c:  # c 不再上升就停 | c rises no more
             break
         c += step
     return [p_i / total for p_i in p]
@@ -329,42 +324,41 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
 def gumbel_softmax(
     x: list[float], u: list[float], temperature: float = 1.0
 ) -> list[float]:
-    """Gumbel-softmax：给分数加上噪声再做 softmax，是可微（能求导）的采样。
-    Gumbel-softmax: softmax of the scores plus noise; differentiable sampling.
+    """Gumbel-softmax：给分数加上噪声再做 softmax，近似采样，却能求导（可微）。
+    Gumbel-softmax: softmax of scores plus noise, a differentiable
+    near-sampling.
 
         g_i = -log(-log(u_i)),    gumbel_softmax = softmax((x + g) / T)
 
     直接按概率抽下标，像 hardmax 一样没有梯度，模型无法靠反向传播学会怎么抽。把
-    随机性放进噪声，用 softmax 代替取最大，梯度就能通过；T 越低，越接近
-    one-hot。
-    Like hardmax, drawing an index passes no gradient, and backpropagation
-    cannot teach a model how to draw. Put the randomness into noise, use
-    softmax in place of the maximum, and gradients pass. The lower T, the
-    closer to one-hot:
+    随机性放进噪声，用 softmax 代替取最大，梯度就能通过；T 越低越像 one-hot。
+    Like hardmax, drawing an index passes no gradient, so backpropagation
+    cannot teach a model how to draw. With the randomness in noise, and softmax
+    for the maximum, gradients pass. The lower T, the closer to one-hot:
 
     >>> p = gumbel_softmax([2.0, 1.0], u=[0.5, 0.9], temperature=0.1)
     >>> [round(p_i, 4) for p_i in p]
     [0.0001, 0.9999]
 
-    为什么是这种噪声？设想每一项有一个闹钟，每一瞬间，闹钟 i 响的机会都与
-    exp(x_i) 成正比，所以 i 最先响的概率是 exp(x_i) / Σ_j exp(x_j)，正是
-    softmax。频率为 1 的闹钟，等过 t 还没响，就是把 t 分成 n 小段，每一段都
-    没响；-log(u) 就是这样的等待时间。频率是它的 exp(x_i) 倍，等待时间就除以
-    exp(x_i)。再取 -log，最早的就变成最大的。
-    Why this noise? Imagine an alarm clock for each entry. At every instant the
-    chance that clock i rings is proportional to exp(x_i), so i rings first
-    with probability exp(x_i) / Σ_j exp(x_j), which is softmax. If a clock of
-    rate 1 is still silent after t, then with t cut into n short pieces there
-    was no ring in any; -log(u) is such a waiting time. At exp(x_i) times the
-    rate, the wait is divided by exp(x_i). Then -log turns the earliest into
-    the largest:
+    为什么是这种噪声？设想每一项有一个闹钟，互不相干，每一瞬间，闹钟 i 响的机会
+    都与 exp(x_i) 成正比，所以 i 最先响的概率是 exp(x_i) / Σ_j exp(x_j)，正是
+    softmax。频率为 1 时，在 t / n 这一小段里响的机会约为 t / n，等过 t 就是 n
+    段都没响；-log(u) 也这样分布。频率是它的 exp(x_i) 倍，等待时间就除以
+    exp(x_i)；再取 -log，最早的就变成最大的。
+    Why this noise? Imagine an alarm clock for each entry, independent of the
+    others. At every instant the chance that clock i rings is proportional to
+    exp(x_i), so i rings first with probability exp(x_i) / Σ_j exp(x_j), which
+    is softmax. At the rate 1, a clock rings in a short time t / n with a
+    chance of about t / n, and is silent up to t if it is so n times. -log(u)
+    is such a waiting time. At exp(x_i) times the rate, the wait is divided by
+    exp(x_i), and -log turns the earliest into the largest:
 
-        P(-log(u) > t) = P(u < exp(-t)) = exp(-t) = lim (1 - t / n)^n
+        P(-log(u) > t) = P(u < exp(-t)) = exp(-t) = lim_(n→∞) (1 - t / n)^n
         -log(-log(u_i) / exp(x_i)) = x_i - log(-log(u_i)) = x_i + g_i
 
-    所以 x_i + g_i 最大的概率恰好是 softmax（Gumbel-max 技巧）；抽一万次看看。
-    So x_i + g_i is the largest with exactly its softmax probability (the
-    Gumbel-max trick). In ten thousand draws:
+    所以 i 的 x_i + g_i 最大，概率恰好是 p_i（Gumbel-max 技巧）；抽一万次看看。
+    So x_i + g_i is the largest with probability exactly p_i (the Gumbel-max
+    trick). In ten thousand draws:
 
     >>> import random
     >>> r = random.Random(1).random
@@ -378,7 +372,7 @@ def gumbel_softmax(
     - 等价 Same as: torch.nn.functional.gumbel_softmax(x, tau=temperature)
     - 需要 Needs: math, softmax_stable, softmax_with_temperature
     """
-    m = max(x)  # 先减，噪声才不会被舍入掉 | lest noise is rounded away
+    m = max(x)  # 先减 m，不然会舍入掉噪声 | m first, or noise is rounded away
     noisy = [x_i - m - math.log(-math.log(u_i))
              for x_i, u_i in zip(x, u, strict=True)]
     return softmax_with_temperature(noisy, temperature)
@@ -390,8 +384,8 @@ def softmax_top_k(x: list[float], k: int) -> list[float]:
 
         p_i = exp(x_i) [i ∈ top-k] / Σ_top-k exp(x_j)
 
-    词表里有几万个概率极小的 token，加起来却常被抽中，文本就跑题；top-k 去掉
-    它们。
+    词表里有几万个概率极小的 token，合起来却常被抽中，使文本跑题；top-k 去掉
+    它。
     A vocabulary has tens of thousands of very unlikely tokens, which together
     are drawn often and derail the text; top-k removes them:
 
@@ -405,7 +399,7 @@ def softmax_top_k(x: list[float], k: int) -> list[float]:
     [0.5, 0.5, 0.0]
 
     - 来源 Source: Fan, Lewis & Dauphin 2018, §5.4
-    - 等价 Same as: TopKLogitsWarper(k) of transformers, then softmax (no ties)
+    - 等价 Same as: TopKLogitsWarper(k) of transformers, then softmax (no tie)
     - 需要 Needs: math, softmax_stable
     """
     p = softmax_stable(x)
@@ -426,10 +420,10 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
         k = min {k : p_(1) + ... + p_(k) >= top_p},    p_(1) >= p_(2) >= ...
 
     不管分布尖锐还是平坦，top-k 都留 k 个；top-p 在模型有把握时留得少，没把握
-    时留得多。与降低 T 不同，它只截去尾巴，留下的比例不变。
+    时留得多。与降低 T 不同，它只截去尾巴，留下各项的比例不变。
     Top-k keeps k whether the distribution is sharp or flat; top-p keeps few
     where the model is sure and many where it is not. Unlike a lower T, it just
-    cuts the tail off and leaves the proportions of the rest:
+    cuts the tail off and keeps the proportions of the rest:
 
     >>> for x in [9.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]:
     ...     print([round(p_i, 4) for p_i in softmax_top_p(x, top_p=0.8)])
@@ -447,7 +441,7 @@ def softmax_top_p(x: list[float], top_p: float) -> list[float]:
 
     - 来源 Source: Holtzman et al. 2020, Eqs. (2) and (3)
     - 等价 Same as: TopPLogitsWarper(top_p) of transformers, then softmax (no
-      ties)
+      tie)
     - 需要 Needs: math, softmax_stable
     """
     p = softmax_stable(x)
@@ -472,16 +466,14 @@ def sample(p: list[float], u: float) -> int:
 
         sample(p, u) = min {i : u < p_0 + ... + p_i}
 
-    把 0 到 1 切成几段，每段的长度就是概率，看 u 落在哪一段；概率为 0 的不会被
-    抽中。
+    把 0 到 1 切成几段，每段的长度就是概率，看 u 落在哪段；概率为 0 的抽不中。
     Cut the line from 0 to 1 into pieces whose lengths are the probabilities,
     and see which one u falls into. An index of probability 0 is never drawn:
 
     >>> [sample([0.2, 0.0, 0.8], u) for u in [0.0, 0.19, 0.2, 0.99]]
     [0, 0, 2, 2]
 
-    - 等价 Same as: numpy.searchsorted(numpy.cumsum(p), u, side="right"), up to
-      rounding
+    - 等价 Same as: numpy.searchsorted(numpy.cumsum(p), u, "right"), nearly
     - 需要 Needs: math
     """
     total = math.fsum(p)
@@ -493,7 +485,7 @@ def sample(p: list[float], u: float) -> int:
     # 取起点不超过 u 的最后一段 | the last piece that starts at or below u
     start, drawn = 0.0, 0
     for i, p_i in enumerate(p):
-        if p_i > 0.0 and start <= u * total:  # 和未必恰为 1 | sums may miss 1
+        if p_i > 0.0 and start <= u * total:  # 总和未必是 1 | it may not be 1
             drawn = i
         start += p_i
     return drawn
