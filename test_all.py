@@ -729,29 +729,32 @@ logsumexp needs scores without nan
     logsumexp([nan])
 softmax_with_temperature needs T > 0 (0: hardmax)
     softmax_with_temperature([1.0], 0.0); softmax_steps([1.0], -1.0)
+    softmax_with_temperature([1.0], nan)
 entropy needs p >= 0 with a sum of 1
     entropy([-0.5, 1.5]); entropy([0.9989]); entropy([1.0, nan])
 softmax_backward needs p >= 0 with a sum of 1, or 0
-    softmax_backward([0.9989], [1.0]); softmax_backward([-1.0], [1.0])
+    softmax_backward([0.9989], [1.0]); softmax_backward([nan, 1.0], G[:2])
     softmax_backward([0.5, 0.0, -0.5], G); softmax_backward([1.5, -0.5], G[:2])
 softmax_backward needs finite grad_p, below 1e308
     softmax_backward([0.25, 0.25, 0.5], [1.7e308, -1e308, -1e308])
     attention_backward(A, A, A, [[1.0, 1.0, nan]] * 2)
 sparsemax_backward needs p >= 0 with a sum of 1
-    sparsemax_backward([0.0], [1.0]); sparsemax_backward([nan], [1.0])
+    sparsemax_backward([0.9989], [1.0]); sparsemax_backward([nan], [1.0])
     sparsemax_backward([1.5, -0.5], [1.0, 2.0])
 sparsemax_backward needs finite grad_p, below 1e308
+    sparsemax_backward([1.0], [nan])
     sparsemax_backward([0.25, 0.25, 0.5], [1.7e308, -1e308, -1e308])
 sample needs p >= 0 with a sum of 1
-    sample([-0.5, 1.5], 0.5); sample([0.9989], 0.5)
+    sample([-0.5, 1.5], 0.5); sample([0.9989], 0.5); sample([1.0, nan], 0.5)
 sample needs 0 <= u < 1, got
     sample([1.0], 1.0); sample([1.0], -0.1); sample([1.0], nan)
 entmax needs 1 <= alpha <= 2, got
-    entmax([1.0], 2.1); entmax([1.0], nan)
+    entmax([1.0], 0.9); entmax([1.0], 2.1); entmax([1.0], nan)
 softmax_top_k needs 1 <= k <= 2, got
     softmax_top_k([1.0, 2.0], 0); softmax_top_k([1.0, 2.0], 3)
 softmax_top_p needs 0 < top_p <= 1, got
-    softmax_top_p([1.0], 0.0); softmax_top_p([1.0], nan)
+    softmax_top_p([1.0], 0.0); softmax_top_p([1.0], 1.1)
+    softmax_top_p([1.0], nan)
 dot needs lists of equal length, got 1 and 2
     dot([1.0], [1.0, 2.0])
 dot needs lists of equal length, got 2 and 1
@@ -765,6 +768,7 @@ attention_online needs d >= 1, one V row per K row
     attention_online(A, A, B)
 softmax_masked needs True or False, got
     softmax_masked([1.0, 2.0], [T, -inf]); softmax_masked([1.0], [0.0])
+    softmax_masked([1.0, 2.0], [T, 2])
 attention_online needs True or False
     attention_online(A, A, A, [[T, T], [T, -inf]])
     attention_online(A, A, A, [[T, T], [T, 0.0]])
@@ -796,6 +800,7 @@ cross_entropy_backward needs target, ε in range
     gumbel_softmax([1.0], [0.0]); gumbel_softmax([1.0], [1.0])
     softmax_backward([1.0], [1.0, 2.0]); sparsemax_backward([1.0], [1.0, 2.0])
     softmax_masked([1.0, 2.0], [False]); transpose([[1.0], [1.0, 2.0]])
+    weighted_sum([0.5, 0.5], B)
     matmul(A, [[1.0], [2.0, 3.0], [4.0]]); merge_heads([B, A])
     attention_online(A, B, B)
     attention_with_softmax(A, A, A, []); attention_online(A, A, A, [])
