@@ -332,7 +332,7 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
 
 def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     """反向传播：已知损失对 p 的梯度，求损失对 x 的梯度。
-    Backward pass: from the gradient of a loss by p to that by x.
+    Backward pass: given the loss's gradient for p, find that for x.
 
         grad_x_i = Σ_j grad_p_j ∂p_j / ∂x_i
                  = Σ_j grad_p_j p_j ([i = j] - p_i)

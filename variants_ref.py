@@ -137,8 +137,8 @@ def cross_entropy(
 def cross_entropy_backward(
     x: list[float], target: int, label_smoothing: float = 0.0
 ) -> list[float]:
-    """交叉熵对分数的梯度：预测减目标。
-    The gradient of cross-entropy by the scores: predicted minus target.
+    """交叉熵对 x 的梯度：预测减目标。
+    The gradient of cross-entropy with respect to x: predicted minus target.
 
         grad_x = p - y,    y_i = (1 - ε) [i = target] + ε / n
 
@@ -207,7 +207,8 @@ def sparsemax(x: list[float]) -> list[float]:
         Σ_support (s_j - τ) = 1,    τ = (Σ_support s_j - 1) / k
 
     只有最高的一项（s = 0）时，τ = (0 - 1) / 1 = -1。从高到低，s 高于 τ 就
-    加入， τ 升到 τ'，仍低于 s。余下的留在 0：从支撑集分 δ 给它，只会更远。
+    加入，τ 升到 τ'，仍低于 s。余下的留在 0：从支撑集分 δ 给它，只会更远。
+    上例的 s 如下。
     With the highest alone (s = 0), τ = (0 - 1) / 1 = -1. From the top, entries
     join while s is above τ, which rises to τ', still below s. The rest stay at
     0: to give one δ from the support is farther. For the s above:
@@ -246,8 +247,7 @@ def sparsemax(x: list[float]) -> list[float]:
 
 def sparsemax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     """sparsemax 的反向传播：p 大于 0 处，grad_p 减去那里的平均值；其余为 0。
-    Backward pass of sparsemax: grad_p minus its mean where p is above 0, else
-    0.
+    Backward pass of sparsemax: grad_p minus its mean where p > 0, else 0.
 
         p_i = x_i - (Σ_support x_j - 1) / k
         ∂p_i / ∂x_j = [i = j] - 1 / k
@@ -325,8 +325,7 @@ def gumbel_softmax(
     x: list[float], u: list[float], temperature: float = 1.0
 ) -> list[float]:
     """Gumbel-softmax：给分数加上噪声再做 softmax，近似采样，却能求导（可微）。
-    Gumbel-softmax: softmax of scores plus noise, a differentiable
-    near-sampling.
+    Gumbel-softmax: a noisy softmax, almost a sample, but differentiable.
 
         g_i = -log(-log(u_i)),    gumbel_softmax = softmax((x + g) / T)
 
