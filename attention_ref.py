@@ -1,8 +1,8 @@
 """注意力：查询、键、值 | Attention: queries, keys and values
 
 一个 token（词元，文本的一小段）要从周围的 token 和自身取信息，该取谁的？它的
-查询 q 表示要找什么，每个 token 的键 k 表示它有什么，值 v 是取到的内容。q 与 k
-的点积是相似度，softmax 把相似度变成权重，输出就是各个值的加权平均。
+查询 q 表示要找什么，每个 token 的键 k 表示自己有什么，值 v 是取到的内容。q 与
+k 的点积是相似度，softmax 把相似度变成权重，输出就是各个值的加权平均。
 A token (a piece of text) takes information from the tokens around it and from
 itself, but from which? Its query q says what it looks for, each token's key k
 says what that token has, and the value v is what is taken from it. The dot
@@ -18,11 +18,11 @@ W_q gives Q, X W_k gives K, X W_v gives V. What a token looks for is not what
 it has, so W_q and W_k differ. If they were the same, Q = K, and S = Q Qᵀ / √d
 would always be symmetric.
 
-没有因果掩码时，注意力不区分先后顺序，所以要另外给出位置：加在 X 上，或者按位置
-旋转 Q 和 K 的各行（RoPE，如今最常用），或者加在分数上（ALiBi）。
-Without a causal mask, attention ignores the order of the tokens, so positions
-have to be supplied: by adding to X, by rotating the rows of Q and K (RoPE,
-today's usual way), or by adding to the scores (ALiBi).
+注意力本身不区分先后顺序（因果掩码除外），所以要另外给出位置：加在 X 上，或者按
+位置旋转 Q 和 K 的各行（RoPE，如今最常用），或者加在分数上（ALiBi）。
+Attention itself ignores the order of the tokens (a causal mask aside), so
+positions have to be supplied: by adding to X, by rotating the rows of Q and K
+(RoPE, today's usual way), or by adding to the scores (ALiBi).
 
 这是第 4 章 4.5 节。矩阵用嵌套列表表示，内层每个列表是一行，一行一个 token。
 This is section 4.5 of chapter 4. A matrix is a nested list: each inner list is
@@ -30,11 +30,13 @@ a row, one row per token.
 
     Q               n_q × d         n_q 个查询，各有 d 个分量
                                     n_q queries of d components each
-    K, V            n_k × d, d_v    n_k 个键和值 | n_k keys and values
+    K               n_k × d         n_k 个键 | n_k keys
+    V               n_k × d_v       n_k 个值 | n_k values
     X               n × d_model     n 个 token | n tokens
     S = Q Kᵀ / √d   n_q × n_k       分数，S_ij = Q_i · K_j / √d
                                     scores, S_ij = Q_i · K_j / √d
-    w = weights     n_q × n_k       权重，每行和为 1 | weights, rows sum to 1
+    w = weights     n_q × n_k       权重，各行和为 1，全被屏蔽时为 0
+                                    weights; rows sum to 1, or 0 if all masked
     h, h_kv                         查询的头数，键和值的头数（多头时）
                                     heads of Q, heads of K and V (if many)
 """
@@ -145,7 +147,7 @@ def softmax_masked(x: list[float], keep: list[bool]) -> list[float]:
     - 等价 Same as: jax.nn.softmax(x, where=keep)
     - 需要 Needs: math, softmax_stable
     """
-    # 不收要加到分数上的掩码 | not the masks that are added to scores
+    # 加到分数上的掩码不行 | not a mask to be added to the scores
     for k in keep:
         if not isinstance(k, int) or k not in (True, False):
             raise ValueError(f"softmax_masked needs True or False, got {k!r}")
@@ -232,11 +234,11 @@ def attention_with_softmax(
     """
     if len(K) != len(V):
         raise ValueError("attention_with_softmax needs one V row per K row")
-    if mask is None:  # 没有掩码，都能看 | no mask: every key is seen
+    if mask is None:
         mask = [[True] * len(K) for _ in Q]
 
     scores = attention_scores(Q, K)  # n_q × n_k
-    weights = [softmax_masked(x, keep)  # 每行和为 1 | each row sums to 1
+    weights = [softmax_masked(x, keep)  # 各行和为 1 | rows sum to 1
                for x, keep in zip(scores, mask, strict=True)]  # n_q × n_k
     output = [weighted_sum(p, V) for p in weights]  # n_q × d_v
     return output, weights
@@ -256,14 +258,14 @@ def causal_mask(n_queries: int, n_keys: int) -> list[list[bool]]:
     to predict the next token. If it could see what follows, it would just
     copy.
 
-    生成时，一次添一个或几个 token。前面的 token 看不到新的，它们的键和值就
-    不变，所以存起来反复用（KV 缓存）；查询只管自己的输出，用过就不再需要。于是
-    查询比键少，掩码按右下角对齐，最后一个查询看得到所有的键。
+    生成时，一次添一个或几个 token。前面的 token 看不到新的，各层的 X 不变，
+    键和值也不变，所以存起来反复用（KV 缓存）；查询只管自己的输出，用过就不再
+    需要。于是查询比键少，掩码按右下角对齐，最后一个查询看得到所有的键。
     In generation one or a few tokens are added at a time. The earlier ones do
-    not see the new, so their keys and values stay the same and are stored for
-    use (the KV cache). A query serves only its own output and is not needed
-    again. Hence there are fewer queries than keys. The mask is aligned
-    bottom-right, and the last query sees every key:
+    not see the new, so their X in each layer stays the same, as do their keys
+    and values, which are stored for reuse (the KV cache). A query serves only
+    its own output and is not needed again. Hence there are fewer queries than
+    keys. The mask is aligned bottom-right, and the last query sees every key:
 
     >>> for row in causal_mask(3, 5):
     ...     print(*map(int, row))
@@ -291,8 +293,8 @@ def padding_mask(
     所以填充的 K 和 V 不管是什么，都进不了输出；填充的 Q 照样参与计算，只是输出
     不用。
     The sequences of a batch differ in length, and padding fills up the short
-    ones. The mask hides keys (columns), not queries (rows). So whatever the
-    padding is in K and V, it cannot get into the output; padding rows of Q are
+    ones. The mask hides keys (columns), not queries (rows). So whatever
+    padding K and V hold, it cannot get into the output; padding rows of Q are
     computed like the rest, and their outputs are ignored:
 
     >>> for row in padding_mask(2, 3, length=2):
@@ -360,7 +362,7 @@ def attention_steps(
     lines = [f"{'q · k':>8}{'/ √d':>8}  weight  v"]
     for product, score, w, v in zip(products, scores, weights[0], V):
         values = " ".join(f"{v_c:g}" for v_c in v)
-        lines.append(f"{product:8g}{score:8g}{w:8.4f}  {values}")
+        lines.append(f"{product:8.4g} {score:7.4g}{w:8.4f}  {values}")
     values = " ".join(f"{o_c:.4f}" for o_c in output[0])
     lines.append(f"{'output':>8}{sum(weights[0]):16.4f}  {values}")
     return "\n".join(lines)
@@ -394,8 +396,8 @@ def matmul(A: list[list[float]], B: list[list[float]]) -> list[list[float]]:
     [[4.0, 5.0]]
 
     注意力的输出 `weights V` 就是这样算的；这里也跳过权重为 0 的行。
-    The output of attention, `weights V`, is computed just so; here too, rows
-    of weight 0 are skipped.
+    The output of attention, `weights V`, is such a product; here, too, rows of
+    weight 0 are skipped.
 
     - 等价 Same as: numpy.matmul(A, B)
     - 需要 Needs: math, dot, weighted_sum
@@ -480,11 +482,13 @@ def multi_head_attention(
         K = X W_k    n × (h_kv d)       g = i // (h / h_kv)
         V = X W_v    n × (h_kv d_v)     output = merge(heads) W_o
 
-    √d 里的 d 是一个头的维度；W_o 把各头混合起来。这里投影都用单位矩阵 I，两个
-    头就分别看 X 的左半和右半。下面是第三个 token 作查询时，各头的权重。
-    The d in √d is that of one head; W_o mixes the heads. Here every projection
-    is the identity I, so the two heads look at the left and the right half of
-    X. These are the weights of each head with the third token as the query:
+    Q_i 是头 i 的 Q，√d 里的 d 是一个头的维度；W_o 把各头混合起来。这里投影都用
+    单位矩阵 I，两个头就分别看 X 的左半和右半。下面是第三个 token 作查询时，
+    各头的权重。
+    Q_i is the Q of head i, and the d in √d is that of one head; W_o mixes the
+    heads. Here every projection is the identity I, so the two heads look at
+    the left and the right half of X. These are the weights of each head with
+    the third token as the query:
 
     >>> X = [[1.0, 0.0, 0.0, 2.0], [0.0, 1.0, 1.0, 0.0], [1.0, 2.0, 0.0, 1.0]]
     >>> I = [[float(i == j) for j in range(4)] for i in range(4)]
@@ -585,20 +589,20 @@ def attention_online(
         s' o' = s o exp(m - m') + exp(S_j - m') V_j
 
     序列一长，n_q × n_k 个分数就存不下，所以用完就丢。做法就是在线 softmax：o
-    是已读各值（r < j）的加权平均，乘以 s 的话，每一项都含 exp(S_r - m)，所以 m
-    变成 m' 时，s o 和 s 一样要乘 exp(m - m')。
+    是已读各值（r < j）的加权平均，s o 与 s 一样，每一项都含 exp(S_r - m)，所以
+    m 变成 m' 时，都要乘 exp(m - m')。
     For long sequences n_q × n_k scores are too many to store, so each is used
     and dropped. This is online softmax: o is the weighted average of the
-    values read (r < j), and in s times o every term contains exp(S_r - m). So
-    when m becomes m', s o takes the factor exp(m - m'), as s does.
+    values read (r < j). In s o as in s, every term contains exp(S_r - m), so
+    when m becomes m', both take the factor exp(m - m').
 
     FlashAttention 也是这样，一次取一块键和值。乘法一次没少，仍随 n_q n_k d
     增长；省下的是存分数的内存，和在慢内存里写、读它们的时间。输出与
     `attention_with_softmax` 的相同（不计舍入误差）。
     FlashAttention does the same, a block of keys and values at a time. It
-    saves no multiplications, which still grow as n_q n_k d, but the memory for
-    the scores, and the time to write them to slow memory and read them back.
-    The output is that of `attention_with_softmax`, up to rounding:
+    saves not multiplications, which still grow as n_q n_k d, but the memory
+    for the scores, and the time to write them to slow memory and read them
+    back. The output is that of `attention_with_softmax`, up to rounding:
 
     >>> K = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]
     >>> Q = [[4.0, 0.0, 0.0, 0.0], [0.0, 0.0, 4.0, 2.0]]
@@ -662,17 +666,17 @@ def attention_backward(
         w_i = softmax(S_i)
             grad_S_i = softmax_backward(w_i, grad_w_i)
         S_ij = Q_i · K_j / √d
-        Δloss = Σ_ij grad_S_ij ΔS_ij
-              = Σ_ij grad_S_ij (ΔQ_i · K_j + Q_i · ΔK_j) / √d
+        Σ_ij grad_w_ij Δw_ij = Σ_ij grad_S_ij ΔS_ij
+                             = Σ_ij grad_S_ij (ΔQ_i · K_j + Q_i · ΔK_j) / √d
             grad_Q_i = Σ_j grad_S_ij K_j / √d
             grad_K_j = Σ_i grad_S_ij Q_i / √d
 
     每个 i 都含 ΔV_j，所以 grad_V_j 对 i 求和；同样，grad_Q_i 对 j 求和，
     grad_K_j 对 i 求和。
-    Every i has ΔV_j in it, so grad_V_j is a sum over i. Likewise grad_Q_i is a
-    sum over j, and grad_K_j one over i.
+    ΔV_j occurs for every i, so grad_V_j is a sum over i. Likewise grad_Q_i is
+    a sum over j, and grad_K_j one over i.
 
-    mask 要与前向的相同。用差商检验，损失是第二个输出。
+    mask 与前向计算所用的相同。用差商检验，损失是第二个输出。
     Use the mask of the forward pass. Check by difference quotients, with the
     second output as the loss:
 
@@ -719,7 +723,7 @@ def main() -> None:
     q = [0.0, 0.0, 4.0, 2.0]
     print("""
 4.5  点积 q · k 是相似度，softmax 把它变成权重，输出是各个 v 的加权平均
-4.5  q · k is a similarity, softmax makes it a weight, and v are averaged""")
+4.5  q · k is a similarity, softmax makes it a weight to average the v""")
     left = ["      animal action  place   past"]
     for word, row in zip(["cat", "sat", "mat", "q"], K + [q]):
         left.append(f"{word:5}" + "".join(f"{v:7g}" for v in row))
@@ -766,7 +770,7 @@ def main() -> None:
         loss = 0.0
         for word in ("weights", "queries", "product", "entropy"):
             output, _ = attention_with_softmax(Q, K, V[word])
-            grad = [softmax_stable(o) for o in output]  # o 是分数 | o: scores
+            grad = [softmax_stable(o) for o in output]  # 先是 p | p at first
             for p, letter in zip(grad, reversed(word)):
                 loss -= math.log(p[abc.index(letter)]) / (4 * 7)  # 平均 | mean
                 p[abc.index(letter)] -= 1.0  # p - y

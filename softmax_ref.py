@@ -57,15 +57,15 @@ def softmax_naive(x: list[float]) -> list[float]:
 
     f(0) 会约掉。b = 2 也行，只是每个导数都要多乘 log(2)，所以取 b = e，也就是
     exp。直接用分数，会有负数；用平方，-2 和 2 就没有分别。
-    f(0) cancels. b = 2 would do too, but put a log(2) into every derivative,
+    f(0) cancels. b = 2 works too, but puts a log(2) into every derivative,
     hence b = e, which is exp. Bare scores may be negative; squares mix up -2
     and 2.
 
-    分数超过约 709.78，exp 就上溢（超出浮点数的范围），会报错。总和上溢，或者
-    低分下溢成 0，则是悄悄算错，如第二个例子；分数再低，就是 0 除以 0。
+    分数超过约 709.78，exp 就上溢（超出浮点数的范围），会报错。总和上溢，或者各
+    分数都极低，就会悄悄算错，见下面最后一行；分数再低，就是 0 除以 0。
     Above about 709.78 exp overflows (leaves the range of floats), which is an
-    error. If the total overflows, or low scores underflow to 0, the answer is
-    silently wrong, as in the second example; lower still it is 0 / 0:
+    error. If the total overflows, or all scores are very low, the answer is
+    silently wrong, see the last line below; lower still it is 0 / 0:
 
     >>> softmax_naive([1000.0])  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
@@ -134,16 +134,16 @@ def softmax_stable(x: list[float]) -> list[float]:
     [0, 2000] becomes [-1000, 1000], which still overflows.
 
     最高分领先很多时，softmax 就会饱和（本章称“极端化”）：最高分的概率接近 1，
-    其余接近 0，甚至下溢成 0，与至少是 1 的总和相比，这无妨。
+    其余接近 0，甚至下溢成 0；总和至少是 1，对 p 无妨。
     If the highest score is far ahead, softmax saturates ("extremization" in
     the chapter): that score gets almost 1, the others almost 0. They may even
-    underflow to 0, which next to a total of at least 1 does no harm:
+    underflow to 0, which next to a total of at least 1 does p no harm:
 
     >>> softmax_stable([1000.0, 1.0, -math.inf])
     [1.0, 0.0, 0.0]
 
-    只有两个分数时，不减 m 而减 x_1，可见 p_1 就是差距 z 的 sigmoid。要是可以
-    同属几类（照片里既有猫又有狗），就不用 softmax，每类各用一个 sigmoid。
+    只有两个分数时，不减 m 而减 x_1，可见 p_1 就是差距 z 的 sigmoid。一个样本
+    可以同属几类时（照片里既有猫又有狗），不用 softmax，每类各用一个 sigmoid。
     With two scores, subtract x_1 instead of m: p_1 is the sigmoid of their gap
     z. Where several classes may hold at once (a photo of a cat and a dog), use
     a sigmoid for each instead of softmax:
@@ -178,9 +178,9 @@ def softmax_with_temperature(
 
     除以 T 就是缩放差距。模型生成文本时，调低 T 更稳妥，调高 T 更多样：写代码约
     0.2 到 0.5，翻译 1.0，创作 1.2 到 1.5（本章的表，经验之谈）。
-    Dividing by T scales the gaps. When a model writes text, a low T plays safe
-    and a high T varies more: about 0.2 to 0.5 for code, 1.0 for translation,
-    1.2 to 1.5 for fiction (the chapter's table, a rule of thumb):
+    Dividing by T scales the gaps. When a model writes text, a low T plays it
+    safe and a high T varies more: about 0.2 to 0.5 for code, 1.0 for
+    translation, 1.2 to 1.5 for fiction (the chapter's table, a rule of thumb):
 
     >>> for T in [0.1, 1.0, 10.0]:
     ...     p = softmax_with_temperature([1.0, 2.0, 3.0], T)
@@ -205,7 +205,7 @@ def softmax_with_temperature(
     if not temperature > 0.0:
         raise ValueError("softmax_with_temperature needs T > 0 (0: hardmax)")
 
-    m = max(x)  # 先减 m，x / T 才不上溢 | m first, lest x / T overflow
+    m = max(x)  # 先减，否则 x / T 会上溢 | first, or x / T may overflow
     return softmax_stable([(x_i - m) / temperature for x_i in x])
 
 
@@ -242,9 +242,8 @@ def entropy(p: list[float]) -> float:
 # 本章之外：对数与梯度 | Beyond the chapter: logs and gradients ---------------
 
 def logsumexp(x: list[float]) -> float:
-    """指数和的对数：max 的平滑版本，最多比 max 大 log(n)（各分数相等时）。
-    The log of a sum of exponentials: a smooth max, up to log(n) above
-    (if equal).
+    """指数和的对数：max 的平滑版本，最多比 max 大 log(n)。
+    The log of a sum of exponentials: a smooth max, at most log(n) above it.
 
         logsumexp(x) = log(Σ_i exp(x_i)) = m + log(Σ_i exp(x_i - m))
 
@@ -275,7 +274,7 @@ def logsumexp(x: list[float]) -> float:
     m = max(x)
     # m 是 inf 时，inf - inf 是 nan | if m is inf, inf - inf is nan
     e = [1.0 if x_i == m else math.exp(x_i - m) for x_i in x]
-    others = math.fsum(e + [-1.0])  # 减去最大的 1 | minus the largest, 1
+    others = math.fsum(e + [-1.0])  # 其余之和 | the sum of the others
     if math.isnan(others):
         raise ValueError("logsumexp needs scores without nan")
     # log1p(y) = log(1 + y)，y 很小也准 | log1p(y) = log(1 + y), for tiny y too
@@ -283,8 +282,8 @@ def logsumexp(x: list[float]) -> float:
 
 
 def softmax_jacobian(x: list[float]) -> list[list[float]]:
-    """雅可比矩阵：第 j 个分数变一点，第 i 个概率变多少。
-    The Jacobian: how much probability i changes with score j.
+    """雅可比矩阵：第 i 个概率随第 j 个分数变得多快。
+    The Jacobian: how fast probability i changes with score j.
 
         log(p_i) = x_i - logsumexp(x)
         ∂log(p_i) / ∂x_j = [i = j] - p_j
@@ -356,7 +355,7 @@ def softmax_backward(p: list[float], grad_p: list[float]) -> list[float]:
     - 等价 Same as: jax.vjp(jax.nn.softmax, x)[1](grad_p)
     - 需要 Needs: math
     """
-    # 全为 0 也行，见 softmax_masked | all 0 is fine, see softmax_masked
+    # 全为 0 也行：全被屏蔽的一行 | all 0 is fine: a row all masked
     if any(p) and (min(p) < 0.0 or not abs(math.fsum(p) - 1.0) <= 1e-3):
         raise ValueError("softmax_backward needs p >= 0 with a sum of 1, or 0")
 
@@ -405,7 +404,7 @@ def softmax_steps(x: list[float], temperature: float = 1.0) -> str:
     bars = bar_chart(p, width=8).split("\n")
     lines = [f"{'x':>8}{'(x-m)/T':>9}{'exp':>8}{'p':>8}"]
     for x_i, gap, e_i, bar in zip(x, gaps, e, bars):
-        lines.append(f"{x_i:8g}{gap:9g}{e_i:8.4f}  {bar}")
+        lines.append(f"{x_i:8g} {gap:8.4g}{e_i:8.4f}  {bar}")
     lines.append(f"{'sum':>8}{sum(e):17.4f}{sum(p):8.4f}")
     return "\n".join(lines)
 

@@ -434,12 +434,15 @@ def test_tables_show_each_step() -> None:
         "       5        0  1.0000  0.7311 ██████",
         "     sum           1.3679  1.0000"]
     assert softmax_steps([1.0]) == softmax_steps([1.0], 1.0)
+    assert "       1  -0.6667  " in softmax_steps([1.0, 3.0], 3.0)
     shown = attention_steps([4.0], [[0.5], [0.0]], [[1.0, 8.0], [3.0, 4.0]])
     assert shown.split("\n") == [
         "   q · k    / √d  weight  v",
         "       2       2  0.8808  1 8",
         "       0       0  0.1192  3 4",
         "  output          1.0000  1.2384 7.5232"]
+    shown = attention_steps([1.0, 1.0], [[1.0, 0.0]], [[5.0]])
+    assert "       1  0.7071  1.0000  5" in shown
 
 
 # 3 数值 | Numbers -----------------------------------------------------------
@@ -1079,7 +1082,7 @@ def code(thing: Any) -> str:
 
 def needs(name: str) -> list[str]:
     """What the docstring tells the copyist to bring along."""
-    said = (FUNCTIONS[name].__doc__ or "").split("需要 Needs: ")[1]
+    said = (FUNCTIONS[name].__doc__ or "").partition("需要 Needs: ")[2]
     return re.findall(r"\w+", said.replace("无 nothing", ""))
 
 

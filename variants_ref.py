@@ -13,8 +13,10 @@ generation often use.
     x        n 个分数，-inf 表示不参与 | n scores; -inf means left out
     m        max(x)，最大的分数 | max(x), the largest score
     p        概率分布 | a distribution
-    y, ε     目标分布，标签平滑系数 | the target distribution, label smoothing
-    s, τ     s_i = x_i - m，阈值 | s_i = x_i - m, a threshold
+    y        目标分布 | the target distribution
+    ε        标签平滑系数 | label smoothing
+    s        s_i = x_i - m
+    τ        相对于 m 的阈值 | a threshold, relative to m
     u        0 与 1 之间的均匀随机数 | uniform random numbers between 0 and 1
     [i = j]  成立时为 1，否则为 0 | 1 if true, else 0
 """
@@ -23,7 +25,7 @@ import math
 
 from softmax_ref import softmax_stable, softmax_with_temperature
 
-softmax_standard = softmax_stable  # 4.6 节的名字 | its name in section 4.6
+softmax_standard = softmax_stable  # 4.6 节这样叫它 | what section 4.6 calls it
 
 
 # 4.6 对数与损失 | Logs and losses -------------------------------------------
@@ -35,10 +37,10 @@ def log_softmax(x: list[float]) -> list[float]:
         log_softmax(x)_i = log(exp(x_i - m) / Σ_j exp(x_j - m))
                          = (x_i - m) - log(Σ_j exp(x_j - m))
 
-    为什么不先算 softmax 再取对数？概率可能下溢成 0，math.log(0) 报错，不是
-    -1000。
+    为什么不先算 softmax 再取对数？概率可能下溢成 0，math.log(0) 就报错，得不到
+    下面的 -1000。
     Why not softmax first and then the log? A probability may underflow to 0,
-    and math.log(0) is an error instead of -1000:
+    and math.log(0) is an error, not the -1000 below:
 
     >>> log_softmax([0.0, 1000.0])
     [-1000.0, 0.0]
@@ -65,7 +67,7 @@ def log_softmax(x: list[float]) -> list[float]:
     """
     m = max(x)
     e = [math.exp(x_i - m) for x_i in x]
-    others = math.fsum(e + [-1.0])  # 减去最大的 1 | minus the largest, 1
+    others = math.fsum(e + [-1.0])  # 其余之和 | the sum of the others
     if math.isnan(others):
         raise ValueError("log_softmax needs a finite maximum and no nan")
     log_sum = math.log1p(others)
@@ -112,7 +114,8 @@ def cross_entropy(
     >>> f"{cross_entropy([1.0, 0.0, 0.0], 0):.4f}"
     '0.5514'
 
-    标签平滑把 ε 平分给所有类别。分数的差距太大，损失反而上升，以抑制过分自信。
+    标签平滑把 ε 平分给所有类别。分数的差距太大，损失反而上升，过分自信就受到
+    抑制。
     Label smoothing spreads ε evenly over all classes. Too large a gap then
     raises the loss, which discourages overconfidence:
 
@@ -175,7 +178,7 @@ def cross_entropy_backward(
         raise ValueError("cross_entropy_backward needs target, ε in range")
 
     grad_x = [p_i - label_smoothing / n for p_i in p]  # p - ε / n
-    # 由和为 0 求出，p - 1 会舍入 | from the sum, 0: p - 1 would round
+    # p - y 的和为 0，由此求目标项 | p - y sums to 0: the target's entry
     grad_x[target] = -math.fsum(g for i, g in enumerate(grad_x) if i != target)
     return grad_x
 
@@ -188,30 +191,32 @@ def sparsemax(x: list[float]) -> list[float]:
 
         p_i = max(s_i - τ, 0),    Σ_i p_i = 1,    s_i = x_i - m
 
-    要让无关的项恰好为 0，就用它；代价是这些项没有梯度，-log(p) 可能是 inf。
+    要让无关的项恰好为 0，就用它；代价是这些项没有梯度，-log(p) 无穷大。
     Use it where irrelevant entries should be exactly 0. The price is that
-    these get no gradient, and -log(p) may be inf:
+    these get no gradient, and -log(p) is infinite:
 
     >>> sparsemax([0.125, 0.5, 1.0])
     [0.0, 0.25, 0.75]
 
-    各分数同减 m，最近的仍最近。p 大于 0 的 k 项叫支撑集（support），它们的和要
-    变成 1，总改动就定了。比起都减 τ，若一项多减 δ，另一项就要少减 δ，改动的
-    平方和（距离的平方）更大。
-    With m subtracted from all scores, the nearest stays the nearest. The k
-    entries with p above 0 are the support. Their sum must become 1, which
-    fixes the total change. Instead of -τ for all, δ more from one is δ less
-    from another, and the sum of squares (the squared distance) grows:
+    同减 m，到各分布的距离平方只差一个常数，最近的不变。p 大于 0 的 k 项叫
+    支撑集（support），各 s_j 之和要改成 1，总改动已定。每项都减 τ 最近：一项
+    多减 δ，另一项就少减 δ，平方和更大。
+    Subtracting m changes all squared distances by one constant, so the nearest
+    stays the nearest. The k entries with p above 0 are the support. Their s_j
+    are changed to sum to 1, which fixes the total change. -τ for each is
+    nearest: δ more from one is δ less from another, and the squares add up to
+    more:
 
         (τ + δ)² + (τ - δ)² = 2 τ² + 2 δ²
         Σ_support (s_j - τ) = 1,    τ = (Σ_support s_j - 1) / k
 
     只有最高的一项（s = 0）时，τ = (0 - 1) / 1 = -1。从高到低，s 高于 τ 就
-    加入，τ 升到 τ'，仍低于 s。余下的留在 0：从支撑集分 δ 给它，只会更远。
-    上例的 s 如下。
+    加入：新的 τ' 介于 τ 与 s 之间，已加入的仍为正。余下的 s <= τ，留在 0：从
+    支撑集分 δ 给它，只会更远，因为 τ - s >= 0。上例的 s 是这样的。
     With the highest alone (s = 0), τ = (0 - 1) / 1 = -1. From the top, entries
-    join while s is above τ, which rises to τ', still below s. The rest stay at
-    0: to give one δ from the support is farther. For the s above:
+    join while s is above τ: the new τ' lies between τ and s, so all that have
+    joined stay positive. The rest, with s <= τ, stay at 0: to give one δ from
+    the support is farther, as τ - s >= 0. For the s of the example above:
 
         τ' = ((k - 1) τ + s) / k,    k >= 2
         (δ - s)² + (τ + δ)² = s² + τ² + 2 δ (τ - s) + 2 δ²
@@ -280,14 +285,15 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     """entmax：从 softmax 到 sparsemax 的一族函数，由 α（alpha）决定。
     Entmax: a family running from softmax to sparsemax, set by α (alpha).
 
-        p_i = max(1 + (α - 1)(x_i - c), 0)^(1 / (α - 1)),    Σ_i p_i = 1
+        p_i = max(1 + (α - 1)(s_i - c), 0)^(1 / (α - 1)),    Σ_i p_i = 1
 
-    c 使总和为 1。α = 2 时，p_i = max(1 + x_i - c, 0)，就是 sparsemax。α 趋于 1
-    时，令 N = 1 / (α - 1)，(1 + (x_i - c) / N)^N 趋于 exp(x_i - c)，就是
-    softmax。α 越大越稀疏。
-    c makes the sum 1. At α = 2, p_i = max(1 + x_i - c, 0), which is sparsemax.
-    As α approaches 1, with N = 1 / (α - 1), (1 + (x_i - c) / N)^N becomes
-    exp(x_i - c), which is softmax. The larger α, the sparser:
+    s_i = x_i - m，c 使总和为 1。α = 2 时，p_i = max(1 + s_i - c, 0)，就是
+    sparsemax。α 趋于 1 时，令 N = 1 / (α - 1)，(1 + (s_i - c) / N)^N 趋于
+    exp(s_i - c)，就是 softmax。α 越大越稀疏。
+    s_i = x_i - m, and c makes the sum 1. At α = 2, p_i = max(1 + s_i - c, 0),
+    which is sparsemax. As α approaches 1, with N = 1 / (α - 1),
+    (1 + (s_i - c) / N)^N becomes exp(s_i - c), which is softmax. The larger α,
+    the sparser:
 
     >>> for alpha in [1.0, 1.5, 2.0]:
     ...     print([round(p_i, 4) for p_i in entmax([0.0, 0.5, 1.0], alpha)])
@@ -305,10 +311,12 @@ def entmax(x: list[float], alpha: float = 1.5) -> list[float]:
     p = softmax_stable(x)
     if alpha == 1.0:
         return p
-    m, a = max(x), alpha - 1.0
-    c = 0.0  # c - m
+    m = max(x)
+    s = [x_i - m for x_i in x]
+    a = alpha - 1.0
+    c = 0.0  # 从 0 起只升 | only rises from 0
     for _ in range(99):  # 牛顿法，约 20 步就够 | Newton: about 20 steps
-        gaps = [a * (x_i - m - c) for x_i in x]
+        gaps = [a * (s_i - c) for s_i in s]
         p = [math.exp(math.log1p(g) / a) if g > -1.0 else 0.0 for g in gaps]
         total = math.fsum(p)
         slope = math.fsum(p_i ** (2.0 - alpha) for p_i in p if p_i > 0.0)
@@ -341,21 +349,21 @@ def gumbel_softmax(
 
     为什么是这种噪声？设想每一项有一个闹钟，互不相干，每一瞬间，闹钟 i 响的机会
     都与 exp(x_i) 成正比，所以 i 最先响的概率是 exp(x_i) / Σ_j exp(x_j)，正是
-    softmax。频率为 1 时，在 t / n 这一小段里响的机会约为 t / n，等过 t 就是 n
-    段都没响；-log(u) 也这样分布。频率是它的 exp(x_i) 倍，等待时间就除以
-    exp(x_i)；再取 -log，最早的就变成最大的。
+    softmax。若每单位时间平均响 1 次，在 t / n 这一小段里响的机会约为 t / n；到
+    t 还没响，就是 n 段都没响；-log(u) 正是这种等待时间。次数是 exp(x_i) 倍，
+    等待时间就除以 exp(x_i)；再取 -log，最早的就变成最大的。
     Why this noise? Imagine an alarm clock for each entry, independent of the
     others. At every instant the chance that clock i rings is proportional to
     exp(x_i), so i rings first with probability exp(x_i) / Σ_j exp(x_j), which
-    is softmax. At the rate 1, a clock rings in a short time t / n with a
-    chance of about t / n, and is silent up to t if it is so n times. -log(u)
-    is such a waiting time. At exp(x_i) times the rate, the wait is divided by
-    exp(x_i), and -log turns the earliest into the largest:
+    is softmax. With 1 ring per unit of time on average, the chance in a short
+    time t / n is about t / n, and silence until t is silence in all n of them.
+    -log(u) is such a waiting time. With exp(x_i) times as many rings, the wait
+    is divided by exp(x_i), and -log turns the earliest into the largest:
 
         P(-log(u) > t) = P(u < exp(-t)) = exp(-t) = lim_(n→∞) (1 - t / n)^n
         -log(-log(u_i) / exp(x_i)) = x_i - log(-log(u_i)) = x_i + g_i
 
-    所以 i 的 x_i + g_i 最大，概率恰好是 p_i（Gumbel-max 技巧）；抽一万次看看。
+    所以 x_i + g_i 居首的概率恰好是 p_i（Gumbel-max 技巧）；抽一万次看看。
     So x_i + g_i is the largest with probability exactly p_i (the Gumbel-max
     trick). In ten thousand draws:
 
@@ -384,7 +392,7 @@ def softmax_top_k(x: list[float], k: int) -> list[float]:
         p_i = exp(x_i) [i ∈ top-k] / Σ_top-k exp(x_j)
 
     词表里有几万个概率极小的 token，合起来却常被抽中，使文本跑题；top-k 去掉
-    它。
+    它们。
     A vocabulary has tens of thousands of very unlikely tokens, which together
     are drawn often and derail the text; top-k removes them:
 
