@@ -1093,6 +1093,7 @@ def names_used(name: str) -> set[str]:
     return found.union(*[names_used(n) for n in found if n != "math"])
 
 
+@functools.cache
 def walk(encoding: str) -> str:
     """What `make` prints on a console of this encoding."""
     console = io.TextIOWrapper(io.BytesIO(), encoding)
