@@ -597,7 +597,7 @@ def attention_online(
     when m becomes m', both take the factor exp(m - m').
 
     FlashAttention 也是这样，一次取一块键和值。乘法一次没少，仍随 n_q n_k d
-    增长；省下的是存分数的内存，和在慢内存里写、读它们的时间。输出与
+    增长；省下的是存分数的内存，以及在慢速内存里写、读它们的时间。输出与
     `attention_with_softmax` 的相同（不计舍入误差）。
     FlashAttention does the same, a block of keys and values at a time. It
     saves not multiplications, which still grow as n_q n_k d, but the memory
@@ -665,16 +665,16 @@ def attention_backward(
             grad_V_j = Σ_i w_ij g_i
         w_i = softmax(S_i)
             grad_S_i = softmax_backward(w_i, grad_w_i)
-        S_ij = Q_i · K_j / √d
         Σ_ij grad_w_ij Δw_ij = Σ_ij grad_S_ij ΔS_ij
-                             = Σ_ij grad_S_ij (ΔQ_i · K_j + Q_i · ΔK_j) / √d
+        S_ij = Q_i · K_j / √d,    ΔS_ij = (ΔQ_i · K_j + Q_i · ΔK_j) / √d
             grad_Q_i = Σ_j grad_S_ij K_j / √d
             grad_K_j = Σ_i grad_S_ij Q_i / √d
 
-    每个 i 都含 ΔV_j，所以 grad_V_j 对 i 求和；同样，grad_Q_i 对 j 求和，
-    grad_K_j 对 i 求和。
-    ΔV_j occurs for every i, so grad_V_j is a sum over i. Likewise grad_Q_i is
-    a sum over j, and grad_K_j one over i.
+    w 只随 S 变，所以那两个和相等。每个 i 都含 ΔV_j，所以 grad_V_j 对 i 求和；
+    同样，grad_Q_i 对 j 求和，grad_K_j 对 i 求和。
+    w changes only through S, so the two sums are equal. ΔV_j occurs for every
+    i, so grad_V_j is a sum over i. Likewise grad_Q_i is a sum over j, and
+    grad_K_j one over i.
 
     mask 与前向计算所用的相同。用差商检验，损失是第二个输出。
     Use the mask of the forward pass. Check by difference quotients, with the
@@ -755,7 +755,7 @@ def main() -> None:
     for rows in zip(words, *pictures):
         print("     {:6}{}   {}".format(*rows))
     print("""
-4.5  一个头只凭位置学倒写单词；没练过“softmax”一词，应写出 xamtfos，每行一字母
+4.5  一个头只凭位置学倒写单词；没练过“softmax”一词，应写成 xamtfos，每行一字母
 4.5  A head learns to write words backwards, by position alone. It never saw
      the word "softmax" and should write xamtfos, a letter a row""")
     abc, g, frames = "abcdefghijklmnopqrstuvwxyz", random.Random(0).gauss, []

@@ -62,10 +62,12 @@ def softmax_naive(x: list[float]) -> list[float]:
     and 2.
 
     分数超过约 709.78，exp 就上溢（超出浮点数的范围），会报错。总和上溢，或者各
-    分数都极低，就会悄悄算错，见下面最后一行；分数再低，就是 0 除以 0。
+    分数都极低，就会悄悄算错（末行应为 0.38、0.62 和 0.88、0.12）；再低就是 0
+    除以 0。
     Above about 709.78 exp overflows (leaves the range of floats), which is an
     error. If the total overflows, or all scores are very low, the answer is
-    silently wrong, see the last line below; lower still it is 0 / 0:
+    silently wrong (the last line should be 0.38, 0.62 and 0.88, 0.12); lower
+    still it is 0 / 0:
 
     >>> softmax_naive([1000.0])  # doctest: +IGNORE_EXCEPTION_DETAIL
     Traceback (most recent call last):
@@ -134,10 +136,11 @@ def softmax_stable(x: list[float]) -> list[float]:
     [0, 2000] becomes [-1000, 1000], which still overflows.
 
     最高分领先很多时，softmax 就会饱和（本章称“极端化”）：最高分的概率接近 1，
-    其余接近 0，甚至下溢成 0；总和至少是 1，对 p 无妨。
+    其余接近 0，甚至下溢成 0；总和至少是 1，别的概率不受影响。
     If the highest score is far ahead, softmax saturates ("extremization" in
     the chapter): that score gets almost 1, the others almost 0. They may even
-    underflow to 0, which next to a total of at least 1 does p no harm:
+    underflow to 0, which next to a total of at least 1 does no harm to the
+    rest:
 
     >>> softmax_stable([1000.0, 1.0, -math.inf])
     [1.0, 0.0, 0.0]
@@ -306,13 +309,14 @@ def softmax_jacobian(x: list[float]) -> list[list[float]]:
     [-0.0599, -0.1628, 0.2227]
 
     对角线上是 p_i (1 - p_i)，其余是 -p_i p_j：一个分数上升，别的概率就下降。
-    最高分领先很多时，J 的各项都接近 0：softmax 饱和了，梯度几乎传不回去（例外
-    见 variants_ref 的 `cross_entropy_backward`）。下面是 J 中最大的一项。
+    最高分领先很多时，J 的各项都接近 0：softmax 饱和了，梯度几乎传不回去，除非
+    grad_p 极大（见 variants_ref 的 `cross_entropy_backward`）。下面是 J 中
+    最大的一项。
     The diagonal is p_i (1 - p_i), the rest -p_i p_j: as one score rises, the
     other probabilities fall. With the highest score far ahead, all of J is
-    close to 0: softmax is saturated and passes hardly any gradient back (for
-    an exception see `cross_entropy_backward` in variants_ref). The largest
-    entry of J:
+    close to 0: softmax is saturated and passes hardly any gradient back,
+    unless grad_p is huge (see `cross_entropy_backward` in variants_ref). The
+    largest entry of J:
 
     >>> for x in [1.0, 0.0, -1.0], [8.0, 0.0, -8.0], [64.0, 0.0, -64.0]:
     ...     print(f"{max(map(max, softmax_jacobian(x))):.0e}")

@@ -198,25 +198,25 @@ def sparsemax(x: list[float]) -> list[float]:
     >>> sparsemax([0.125, 0.5, 1.0])
     [0.0, 0.25, 0.75]
 
-    同减 m，到各分布的距离平方只差一个常数，最近的不变。p 大于 0 的 k 项叫
-    支撑集（support），各 s_j 之和要改成 1，总改动已定。每项都减 τ 最近：一项
-    多减 δ，另一项就少减 δ，平方和更大。
-    Subtracting m changes all squared distances by one constant, so the nearest
-    stays the nearest. The k entries with p above 0 are the support. Their s_j
-    are changed to sum to 1, which fixes the total change. -τ for each is
-    nearest: δ more from one is δ less from another, and the squares add up to
-    more:
+    p 的和固定，所以同减 m 后，最近的仍最近。p 大于 0 的 k 项叫支撑集
+    （support），它们的 s_j 之和要变成 1，总共改多少就定了。每项都减 τ 最近：
+    一项多减 δ，另一项就少减 δ，平方和更大。
+    As the sum of p is fixed, with m subtracted the nearest stays the nearest.
+    The k entries with p above 0 are the support. Their s_j are changed to sum
+    to 1, which fixes the total change. -τ for each is nearest: δ more from one
+    is δ less from another, and the squares add up to more:
 
         (τ + δ)² + (τ - δ)² = 2 τ² + 2 δ²
         Σ_support (s_j - τ) = 1,    τ = (Σ_support s_j - 1) / k
 
-    只有最高的一项（s = 0）时，τ = (0 - 1) / 1 = -1。从高到低，s 高于 τ 就
-    加入：新的 τ' 介于 τ 与 s 之间，已加入的仍为正。余下的 s <= τ，留在 0：从
-    支撑集分 δ 给它，只会更远，因为 τ - s >= 0。上例的 s 是这样的。
+    只有最高的一项（s = 0）时，τ = (0 - 1) / 1 = -1。从高到低逐项看，s 高于 τ
+    的加入：新的 τ' 介于 τ 与 s 之间，已加入的仍为正。余下的 s <= τ，留在 0：从
+    别项分 δ 给它（末行），τ - s >= 0，所以更远。上例的 s 是这样的。
     With the highest alone (s = 0), τ = (0 - 1) / 1 = -1. From the top, entries
     join while s is above τ: the new τ' lies between τ and s, so all that have
-    joined stay positive. The rest, with s <= τ, stay at 0: to give one δ from
-    the support is farther, as τ - s >= 0. For the s of the example above:
+    joined stay positive. The rest, with s <= τ, stay at 0: giving one δ from
+    the others (last line) is farther, as τ - s >= 0. For the s of the example
+    above:
 
         τ' = ((k - 1) τ + s) / k,    k >= 2
         (δ - s)² + (τ + δ)² = s² + τ² + 2 δ (τ - s) + 2 δ²
@@ -348,17 +348,19 @@ def gumbel_softmax(
     [0.0001, 0.9999]
 
     为什么是这种噪声？设想每一项有一个闹钟，互不相干，每一瞬间，闹钟 i 响的机会
-    都与 exp(x_i) 成正比，所以 i 最先响的概率是 exp(x_i) / Σ_j exp(x_j)，正是
-    softmax。若每单位时间平均响 1 次，在 t / n 这一小段里响的机会约为 t / n；到
-    t 还没响，就是 n 段都没响；-log(u) 正是这种等待时间。次数是 exp(x_i) 倍，
-    等待时间就除以 exp(x_i)；再取 -log，最早的就变成最大的。
+    都与 exp(x_i) 成正比；第一声不论何时响，是 i 的概率都是 exp(x_i) / Σ_j
+    exp(x_j)，正是 softmax。若每单位时间平均响 1 次，在 t / n 这一小段里响的
+    机会约为 t / n；到 t 还没响，就是 n 段都没响；-log(u) 正是这种等待时间。
+    次数是 exp(x_i) 倍，等待时间就除以 exp(x_i)；再取 -log，最早的就变成
+    最大的。
     Why this noise? Imagine an alarm clock for each entry, independent of the
     others. At every instant the chance that clock i rings is proportional to
-    exp(x_i), so i rings first with probability exp(x_i) / Σ_j exp(x_j), which
-    is softmax. With 1 ring per unit of time on average, the chance in a short
-    time t / n is about t / n, and silence until t is silence in all n of them.
-    -log(u) is such a waiting time. With exp(x_i) times as many rings, the wait
-    is divided by exp(x_i), and -log turns the earliest into the largest:
+    exp(x_i), so whenever the first one rings, it is i with probability
+    exp(x_i) / Σ_j exp(x_j), which is softmax. With 1 ring per unit of time on
+    average, the chance in a short time t / n is about t / n, and silence until
+    t is silence in all n of them. -log(u) is such a waiting time. With
+    exp(x_i) times as many rings, the wait is divided by exp(x_i), and -log
+    turns the earliest into the largest:
 
         P(-log(u) > t) = P(u < exp(-t)) = exp(-t) = lim_(n→∞) (1 - t / n)^n
         -log(-log(u_i) / exp(x_i)) = x_i - log(-log(u_i)) = x_i + g_i
