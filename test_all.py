@@ -775,6 +775,7 @@ softmax_masked needs True or False, got
 attention_online needs True or False
     attention_online(A, A, A, [[T, T], [T, -inf]])
     attention_online(A, A, A, [[T, T], [T, 0.0]])
+    attention_online(A, A, A, [[T, T], [T, 2]])
 multi_head_attention needs kv_heads to divide heads
     multi_head_attention(A, [[1.0]] * 3, B, B, A, 1, None, 2)
 weighted_sum needs finite rows, got nan or inf
