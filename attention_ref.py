@@ -94,13 +94,14 @@ def attention_scores(
         (r_1 + ... + r_d)² = Σ_a r_a² + Σ_(a≠b) r_a r_b = d + Σ_(a≠b) r_a r_b
 
     点积也是 d 项之和。q 和 k 的分量相互独立、均值为 0、方差为 1 时，平均可以
-    相乘：每项平方的平均是 1 · 1，两项之积的平均是 0。所以 d 越大，分数越分散，
-    softmax 越饱和，梯度几乎传不回去；除以 √d，大小就约为 1。下例 √64 = 8。
+    相乘：(q_a k_a)² 的平均是 1 · 1，q_a k_a q_b k_b 的平均是 0。所以 d 越大，
+    分数越分散，softmax 越饱和，梯度几乎传不回去；除以 √d，大小就约为 1。下例
+    √64 = 8。
     A dot product is a sum of d terms, too. For independent components of q and
-    k with mean 0 and variance 1, averages multiply: each squared term averages
-    1 · 1, each product of two terms 0. So the larger d, the further apart the
+    k with mean 0 and variance 1, averages multiply: (q_a k_a)² averages 1 · 1,
+    and q_a k_a q_b k_b averages 0. So the larger d, the further apart the
     scores, and the more softmax saturates, until hardly any gradient passes
-    back. Divided by √d, they are about 1 in size. Here √64 = 8:
+    back. Divided by √d, scores are about 1 in size. Here √64 = 8:
 
     >>> import random
     >>> g = random.Random(0).gauss
@@ -599,8 +600,8 @@ def attention_online(
     FlashAttention 也是这样，一次取一块键和值。乘法一次没少，仍随 n_q n_k d
     增长；省下的是存分数的内存，以及在慢速内存里写、读它们的时间。输出与
     `attention_with_softmax` 的相同（不计舍入误差）。
-    FlashAttention does the same, a block of keys and values at a time. It
-    saves not multiplications, which still grow as n_q n_k d, but the memory
+    FlashAttention does the same, a block of keys and values at a time. What it
+    saves is not multiplications, which still grow as n_q n_k d, but the memory
     for the scores, and the time to write them to slow memory and read them
     back. The output is that of `attention_with_softmax`, up to rounding:
 

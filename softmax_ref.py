@@ -29,7 +29,7 @@ import math
 
 def softmax_naive(x: list[float]) -> list[float]:
     """softmax 把任意一组分数变成概率；这里照公式直接写。
-    Softmax turns any scores into probabilities, here straight by formula.
+    Softmax turns any scores into probabilities; here, straight as the formula.
 
         p_i = softmax(x)_i = exp(x_i) / Σ_j exp(x_j)
 
@@ -139,8 +139,7 @@ def softmax_stable(x: list[float]) -> list[float]:
     其余接近 0，甚至下溢成 0；总和至少是 1，别的概率不受影响。
     If the highest score is far ahead, softmax saturates ("extremization" in
     the chapter): that score gets almost 1, the others almost 0. They may even
-    underflow to 0, which next to a total of at least 1 does no harm to the
-    rest:
+    underflow to 0, which is harmless, as the total is at least 1:
 
     >>> softmax_stable([1000.0, 1.0, -math.inf])
     [1.0, 0.0, 0.0]

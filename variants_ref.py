@@ -211,15 +211,17 @@ def sparsemax(x: list[float]) -> list[float]:
 
     只有最高的一项（s = 0）时，τ = (0 - 1) / 1 = -1。从高到低逐项看，s 高于 τ
     的加入：新的 τ' 介于 τ 与 s 之间，已加入的仍为正。余下的 s <= τ，留在 0：从
-    别项分 δ 给它（末行），τ - s >= 0，所以更远。上例的 s 是这样的。
+    别项分 δ 给它（末行），τ - s >= 0，所以更远。
     With the highest alone (s = 0), τ = (0 - 1) / 1 = -1. From the top, entries
     join while s is above τ: the new τ' lies between τ and s, so all that have
     joined stay positive. The rest, with s <= τ, stay at 0: giving one δ from
-    the others (last line) is farther, as τ - s >= 0. For the s of the example
-    above:
+    the others (last line) is farther, as τ - s >= 0.
 
         τ' = ((k - 1) τ + s) / k,    k >= 2
         (δ - s)² + (τ + δ)² = s² + τ² + 2 δ (τ - s) + 2 δ²
+
+    上例的 s，一步一步来。
+    The s of the example above, step by step:
 
     >>> total, tau = 0.0, -1.0
     >>> for k, s in enumerate([0.0, -0.5, -0.875], start=1):
@@ -349,20 +351,20 @@ def gumbel_softmax(
 
     为什么是这种噪声？设想每一项有一个闹钟，互不相干，每一瞬间，闹钟 i 响的机会
     都与 exp(x_i) 成正比；第一声不论何时响，是 i 的概率都是 exp(x_i) / Σ_j
-    exp(x_j)，正是 softmax。若每单位时间平均响 1 次，在 t / n 这一小段里响的
-    机会约为 t / n；到 t 还没响，就是 n 段都没响；-log(u) 正是这种等待时间。
+    exp(x_j)，正是 softmax。若每单位时间平均响 1 次，在 t / N 这一小段里响的
+    机会约为 t / N；到 t 还没响，就是 N 段都没响；-log(u) 正是这种等待时间。
     次数是 exp(x_i) 倍，等待时间就除以 exp(x_i)；再取 -log，最早的就变成
     最大的。
     Why this noise? Imagine an alarm clock for each entry, independent of the
     others. At every instant the chance that clock i rings is proportional to
     exp(x_i), so whenever the first one rings, it is i with probability
     exp(x_i) / Σ_j exp(x_j), which is softmax. With 1 ring per unit of time on
-    average, the chance in a short time t / n is about t / n, and silence until
-    t is silence in all n of them. -log(u) is such a waiting time. With
-    exp(x_i) times as many rings, the wait is divided by exp(x_i), and -log
-    turns the earliest into the largest:
+    average, the chance of one in a short time t / N is about t / N, and
+    silence until t is silence in all N pieces. -log(u) is such a waiting time.
+    With exp(x_i) times as many rings, the wait is divided by exp(x_i), and
+    -log turns the earliest into the largest:
 
-        P(-log(u) > t) = P(u < exp(-t)) = exp(-t) = lim_(n→∞) (1 - t / n)^n
+        P(-log(u) > t) = P(u < exp(-t)) = exp(-t) = lim_(N→∞) (1 - t / N)^N
         -log(-log(u_i) / exp(x_i)) = x_i - log(-log(u_i)) = x_i + g_i
 
     所以 x_i + g_i 居首的概率恰好是 p_i（Gumbel-max 技巧）；抽一万次看看。
