@@ -756,7 +756,7 @@ def main() -> None:
     for rows in zip(words, *pictures):
         print("     {:6}{}   {}".format(*rows))
     print("""
-4.5  一个头只凭位置学倒写单词；没练过“softmax”一词，应写成 xamtfos，每行一字母
+4.5  一个头只凭位置学倒写单词；没见过“softmax”一词，应写成 xamtfos，每行一字母
 4.5  A head learns to write words backwards, by position alone. It never saw
      the word "softmax" and should write xamtfos, a letter a row""")
     abc, g, frames = "abcdefghijklmnopqrstuvwxyz", random.Random(0).gauss, []

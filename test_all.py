@@ -40,7 +40,7 @@ PARTS = {  # the first test of each part, and what the part says
     "test_examples_of_function":
     "1 例子：每个例子的输出都是真的 | Examples: what each shows comes out",
     "test_probabilities_sum_to_1":
-    "2 性质：对任何分数都成立 | Properties: they hold for all scores",
+    "2 性质：和为 1，次序不变，加常数不变 | Properties: sum 1, order, shift",
     "test_softmax_to_the_last_digits":
     "3 数值：与 420 位标准答案只差末几位 | Numbers: within a few last digits",
     "test_bad_input":
@@ -259,14 +259,14 @@ def test_attention_online_is_attention() -> None:
 
 
 def test_memory_of_attention_online_does_not_grow_with_the_keys() -> None:
-    peaks = []
-    for n_keys in (100, 100, 1000):  # the first one warms up
+    peaks: dict[int, list[int]] = {100: [], 1000: []}
+    for n_keys in [100, 1000] * 3:  # the least: no warming up, no chance
         K = random_matrix(random.Random(9), n_keys, 4)
         tracemalloc.start()
         attention_online(K[:1], K, K)
-        peaks.append(tracemalloc.get_traced_memory()[1])
+        peaks[n_keys].append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[2] < 1.5 * peaks[1]
+    assert min(peaks[1000]) < 1.5 * min(peaks[100])
 
 
 def test_masks_entry_by_entry() -> None:
