@@ -984,6 +984,9 @@ def check_arrays(page: dict[str, Any], *arguments: Any) -> None:
         for row, *pair in zip(grad, x, targets):
             assert row * 2 == pytest.approx(
                 cross_entropy_backward(*pair), rel=1e-6)
+    for wrong in ([0], [[0, 1, 0], [0, 0, 1]], [0.0, 1.0]):
+        with pytest.raises((ValueError, IndexError)):
+            page["cross_entropy"](x, wrong)
     batch = [np.array([A, A], "float32") for A in arguments]
     for got, want in zip(page["attention"](*batch),
                          attention_with_softmax(*arguments)):
