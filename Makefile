@@ -5,10 +5,10 @@
 # make check   同样检查，用手边的 Python 里的 pytest 和 mypy
 #              the same, with the pytest and mypy of the Python at hand
 
-PYTHON = python3
+PYTHON ?= python3
 PACKAGES = pytest==9.2.0 mypy==2.4.1
 MODULES = softmax_ref.py attention_ref.py variants_ref.py
-ENV = .test/$(shell $(PYTHON) -V 2>&1 | tr -d ' ')
+ENV := .test/$(shell $(PYTHON) -V 2>&1 | tr -d ' ')
 
 walk: version
 	@shown=$$(for file in $(MODULES); do $(PYTHON) -B $$file || exit; done); \
